@@ -1,0 +1,60 @@
+"""What travels between the NFU's stages."""
+
+from amaranth.hdl import signed, unsigned
+from amaranth.lib import data, enum
+
+__all__ = ["Control", "Op", "lanes", "products", "synapses"]
+
+
+class Op(enum.Enum, shape=4):
+    """What the NFU does with a step (the operation of the instruction set's NFU slot).
+
+    MAC    Ti neurons times Tn x Ti synapses, added to Tn partial sums
+    MAX    lane-wise maximum of neurons and partial sums (NFU-1 is bypassed)
+    SUM    lane-wise sum of neurons and partial sums (NFU-1 is bypassed)
+    BIAS   one SB row of Tn words (2*width bits each) into the bias row
+    TABLE  one SB row of Tn words, shifted into the activation table of NFU-3
+    """
+
+    MAC = 1
+    MAX = 2
+    SUM = 3
+    BIAS = 4
+    TABLE = 5
+
+
+class Control(data.StructLayout):
+    """Control that accompanies each step through the pipeline.
+
+    ``first``/``last`` mark the ends of an accumulation: ``first`` starts it from the bias row (MAC)
+    or from the operand (MAX, SUM) instead of NBout's ``row``, ``last`` sends it to NFU-3 instead of
+    NBout's ``row``. ``shift`` and ``scale`` are the right shifts before and after the activation.
+    """
+
+    def __init__(self, nbout_rows: int, bias_rows: int):
+        super().__init__(
+            {
+                "op": Op,
+                "first": unsigned(1),
+                "last": unsigned(1),
+                "row": range(nbout_rows),
+                "bias": range(bias_rows),
+                "shift": unsigned(6),
+                "scale": unsigned(6),
+            }
+        )
+
+
+def lanes(width: int, count: int) -> data.ArrayLayout:
+    """``count`` neurons of ``width`` bits."""
+    return data.ArrayLayout(signed(width), count)
+
+
+def synapses(width: int, tn: int, ti: int) -> data.ArrayLayout:
+    """Tn rows of Ti synapses: element [n][i] meets neuron i and feeds output n."""
+    return data.ArrayLayout(data.ArrayLayout(signed(width), ti), tn)
+
+
+def products(width: int, tn: int, ti: int) -> data.ArrayLayout:
+    """Tn rows of Ti products of twice the width."""
+    return data.ArrayLayout(data.ArrayLayout(signed(2 * width), ti), tn)

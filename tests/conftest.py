@@ -1,0 +1,33 @@
+"""Options and fixtures shared by all tests."""
+
+import pytest
+
+from sim.cosim import SIMULATORS
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--simulator", action="append", choices=SIMULATORS,
+        help="run RTL benches only on this simulator (may be given twice; default: all)",
+    )  # fmt: skip
+    parser.addoption("--waves", action="store_true", help="keep waveforms of RTL benches")
+
+
+def pytest_generate_tests(metafunc):
+    if "simulator" in metafunc.fixturenames:
+        chosen = metafunc.config.getoption("simulator") or list(SIMULATORS)
+        metafunc.parametrize("simulator", chosen)
+
+
+@pytest.fixture
+def bench(simulator, tmp_path, pytestconfig):
+    """``bench(component, name, test_module, config)`` runs a cocotb bench on the RTL."""
+    from sim.cosim import simulate
+
+    def run(component, name, test_module, config=None, **options):
+        simulate(
+            component, name, test_module, simulator=simulator, work_dir=tmp_path, config=config,
+            waves=pytestconfig.getoption("waves"), **options,
+        )  # fmt: skip
+
+    return run
