@@ -1,9 +1,10 @@
 """What travels between the NFU's stages."""
 
 from amaranth.hdl import signed, unsigned
-from amaranth.lib import data, enum
+from amaranth.lib import data, enum, wiring
+from amaranth.lib.wiring import In, Out
 
-__all__ = ["Control", "Op", "lanes", "products", "synapses"]
+__all__ = ["Control", "Op", "PartialPort", "lanes", "products", "synapses"]
 
 
 class Op(enum.Enum, shape=4):
@@ -58,3 +59,30 @@ def synapses(width: int, tn: int, ti: int) -> data.ArrayLayout:
 def products(width: int, tn: int, ti: int) -> data.ArrayLayout:
     """Tn rows of Ti products of twice the width."""
     return data.ArrayLayout(data.ArrayLayout(signed(2 * width), ti), tn)
+
+
+class PartialPort(wiring.Signature):
+    """NFU-2's port into the partial sums of NBout, seen from NFU-2.
+
+    One row is read and one written per cycle. ``read_data`` shows row ``read_row`` from the cycle
+    after one with ``read``, and keeps it until the cycle after the next ``read``. What a read gives
+    of a row that is written in the same cycle does not matter: NFU-2 then forwards its own value.
+
+    Parameters
+    ----------
+    rows : rows of partial sums
+    acc_width : bits of a partial sum
+    tn : partial sums of a row
+    """
+
+    def __init__(self, *, rows: int, acc_width: int, tn: int):
+        super().__init__(
+            {
+                "read_row": Out(range(rows)),
+                "read": Out(1),
+                "read_data": In(lanes(acc_width, tn)),
+                "write_row": Out(range(rows)),
+                "write": Out(1),
+                "write_data": Out(lanes(acc_width, tn)),
+            }
+        )
