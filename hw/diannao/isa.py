@@ -15,6 +15,7 @@ Decoder, assembler, disassembler and docs/isa.md all derive from the layouts bel
 from amaranth.hdl import signed, unsigned
 from amaranth.lib import data, enum
 
+from ..bus.descriptor import Descriptor
 from ..nfu.layouts import Op
 
 __all__ = [
@@ -58,20 +59,6 @@ class CpSlot(data.Struct):
     end: unsigned(1)
     reserved: unsigned(35)
     tag: unsigned(16)
-
-
-class Descriptor(data.Struct):
-    """Memory access pattern: runs of contiguous bytes in a nest of three strided loops.
-
-    ``for i2 in range(count[2]): for i1 in range(count[1]): for i0 in range(count[0]):`` one run of
-    ``run`` bytes at ``address + i0*stride[0] + i1*stride[1] + i2*stride[2]`` (strides in bytes).
-    Counts and ``run`` are at least 1.
-    """
-
-    address: unsigned(64)
-    run: unsigned(32)
-    count: data.ArrayLayout(unsigned(16), 3)
-    stride: data.ArrayLayout(signed(32), 3)
 
 
 class LoadOp(enum.Enum, shape=4):
