@@ -18,6 +18,7 @@ __all__ = [
     "bounds",
     "compensation",
     "error_bounds",
+    "interpolate",
     "requantise",
     "saturate",
     "truncated_product",
@@ -117,9 +118,14 @@ class Table:
         return len(self.a)
 
 
-def activate(x: np.ndarray, table: Table, width: int, drop: int) -> np.ndarray:
-    """Evaluate ``table`` on an integer array: one truncated product, one add, requantisation."""
+def interpolate(x: np.ndarray, table: Table, width: int, drop: int) -> np.ndarray:
+    """``a * x + b`` of each element's segment, before the shift: one truncated product, one add."""
     segment = np.searchsorted(np.asarray(table.breakpoints, dtype=np.int64), x, side="right")
     a = np.asarray(table.a, dtype=np.int64)[segment]
     b = np.asarray(table.b, dtype=np.int64)[segment]
-    return requantise(truncated_product(x, a, width, drop) + b, table.shift, width)
+    return truncated_product(x, a, width, drop) + b
+
+
+def activate(x: np.ndarray, table: Table, width: int, drop: int) -> np.ndarray:
+    """Evaluate ``table`` on an integer array: interpolation, then requantisation."""
+    return requantise(interpolate(x, table, width, drop), table.shift, width)
