@@ -1,0 +1,262 @@
+"""Instructions to 64-bit words and back.
+
+Both directions work column by column, one numpy array per field over all slots of a kind, because
+programs of large layers have 10**5 instructions.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from operator import attrgetter, index, itemgetter
+from typing import Any
+
+import numpy as np
+from amaranth.lib import data
+
+from . import isa
+from .fields import SLOTS, Field, fields_of, is_aggregate, slot_words
+from .instructions import CLASSES, Instruction
+from .isa import ErrorCode
+
+__all__ = ["ProgramError", "decode", "encode"]
+
+
+class ProgramError(ValueError):
+    """Words that the control processor refuses.
+
+    ``code`` is what it would report (ILLEGAL_INSTRUCTION or END_OF_PROGRAM), ``pc`` the byte
+    offset of the instruction.
+    """
+
+    def __init__(self, code: ErrorCode, pc: int, message: str):
+        super().__init__(f"instruction at byte {pc}: {message}")
+        self.code = code
+        self.pc = pc
+
+
+_KINDS = list(SLOTS)[1:]
+"""The slots that may be absent."""
+
+_WORDS = {kind: slot_words(layout) for kind, layout in SLOTS.items()}
+
+_CP = {field.name: field for field in fields_of(isa.CpSlot)}
+
+
+def _columns(layout, objects: list) -> Iterator[list]:
+    """Values of every field of ``objects``, in the order of ``fields_of(layout)``."""
+    for key, member in data.Layout.cast(layout):
+        if key == "reserved":
+            continue
+        get = itemgetter(key) if isinstance(key, int) else attrgetter(key)
+        values = list(map(get, objects))
+        if is_aggregate(member.shape):
+            yield from _columns(member.shape, values)
+        else:
+            yield values
+
+
+def _objects(layout, columns: Iterator[list]) -> Iterable:
+    """The reverse of ``_columns``."""
+    parts = []
+    for key, member in data.Layout.cast(layout):
+        if key == "reserved":
+            continue
+        aggregate = is_aggregate(member.shape)
+        parts.append(_objects(member.shape, columns) if aggregate else next(columns))
+    if layout in CLASSES:
+        return map(CLASSES[layout], *parts)
+    return zip(*parts, strict=True)
+
+
+def _to_array(kind: str, field: Field, values: list, where: np.ndarray) -> np.ndarray:
+    """A column as uint64 bit patterns; ``where`` are the instruction numbers, for messages."""
+    if field.choices is not None:
+        values = [value.value for value in values]
+    values = list(map(index, values))
+    low, high = field.bounds
+    if values and not (low <= min(values) and max(values) <= high):
+        first = next(i for i, value in enumerate(values) if not low <= value <= high)
+        name = f"{kind}.{field.name}"
+        raise ValueError(
+            f"instruction {where[first]}: {name} must be {field.rule}, not {values[first]}"
+        )
+    array = np.array(values, dtype=np.int64 if field.signed else np.uint64)
+    return array.astype(np.uint64) & np.uint64((1 << field.width) - 1)
+
+
+def _insert(rows: np.ndarray, field: Field, column: np.ndarray) -> None:
+    word, shift = divmod(field.offset, isa.WORD_BITS)
+    rows[:, word] |= column << np.uint64(shift)
+    if shift + field.width > isa.WORD_BITS:
+        rows[:, word + 1] |= column >> np.uint64(isa.WORD_BITS - shift)
+
+
+def _extract(rows: np.ndarray, field: Field) -> np.ndarray:
+    """A column as int64, or uint64 for unsigned fields of 64 bits."""
+    word, shift = divmod(field.offset, isa.WORD_BITS)
+    column = rows[:, word] >> np.uint64(shift)
+    if shift + field.width > isa.WORD_BITS:
+        column |= rows[:, word + 1] << np.uint64(isa.WORD_BITS - shift)
+    column &= np.uint64((1 << field.width) - 1)
+    if field.width == 64 and not field.signed:
+        return column
+    column = column.astype(np.int64)
+    if field.signed:
+        column -= (column >> (field.width - 1)) << field.width
+    return column
+
+
+def _illegal(rows: np.ndarray, field: Field) -> np.ndarray:
+    """Which of the slots break the rule of ``field``."""
+    if field.reserved:
+        bad = np.zeros(len(rows), dtype=bool)
+        for word in range(rows.shape[1]):
+            mask = ((1 << field.width) - 1) << field.offset >> (isa.WORD_BITS * word)
+            bad |= rows[:, word] & np.uint64(mask & ((1 << isa.WORD_BITS) - 1)) != 0
+        return bad
+    column = _extract(rows, field)
+    if field.legal is not None:
+        return ~np.isin(column, field.legal)
+    if field.positive:
+        return column == 0
+    return np.zeros(len(rows), dtype=bool)
+
+
+@dataclass(frozen=True)
+class _Slots:
+    """Words taken apart: for each kind of slot, its words and the instructions it belongs to."""
+
+    starts: np.ndarray
+    rows: dict[str, np.ndarray]
+    owners: dict[str, np.ndarray]
+
+
+def _split(words: np.ndarray) -> _Slots:
+    """Find the slots and check them, like the control processor, in order."""
+    present = _CP[_KINDS[0]].offset
+    nibbles = (words >> np.uint64(present)).astype(np.int64) & ((1 << len(_KINDS)) - 1)
+    sizes = [1 + sum(_WORDS[kind] * (bits >> k & 1) for k, kind in enumerate(_KINDS))
+             for bits in range(1 << len(_KINDS))]  # fmt: skip
+    lengths = np.array(sizes)[nibbles].tolist()
+    starts = []
+    position = 0
+    while position < len(words):
+        starts.append(position)
+        position += lengths[position]
+    starts = np.array(starts, dtype=np.int64)
+
+    at = starts.copy()
+    rows, owners, first = {}, {}, None
+    for kind, layout in SLOTS.items():
+        here = np.arange(len(starts))
+        if kind != "cp":
+            here = np.flatnonzero(nibbles[starts] >> _KINDS.index(kind) & 1)
+        here = here[at[here] + _WORDS[kind] <= len(words)]
+        rows[kind] = words[at[here][:, None] + np.arange(_WORDS[kind])]
+        owners[kind] = here
+        for field in fields_of(layout):
+            bad = np.flatnonzero(_illegal(rows[kind], field))
+            if len(bad) and (first is None or at[here[bad[0]]] < first[0]):
+                first = (at[here[bad[0]]], int(starts[here[bad[0]]]), kind, field)
+        at[here] += _WORDS[kind]
+    size = isa.WORD_BITS // 8
+    if first is not None:
+        _, start, kind, field = first
+        raise ProgramError(
+            ErrorCode.ILLEGAL_INSTRUCTION, start * size, f"{kind}.{field.name} must be {field.rule}"
+        )
+    if position > len(words):
+        start = int(starts[-1])
+        raise ProgramError(
+            ErrorCode.END_OF_PROGRAM,
+            start * size,
+            f"must have {position - start} words, but only {len(words) - start} are left",
+        )
+    return _Slots(starts, rows, owners)
+
+
+def encode(program: Sequence[Instruction]) -> np.ndarray:
+    """The words (uint64) of a program.
+
+    Raises
+    ------
+    ValueError
+        If a field does not fit; names instruction number and field.
+    ProgramError
+        If a field has a value the control processor refuses, e.g. a count of zero.
+    """
+    rows, owners = {}, {}
+    lengths = np.ones(len(program), dtype=np.int64)
+    for kind in _KINDS:
+        slots = list(map(attrgetter(kind), program))
+        owners[kind] = np.flatnonzero([slot is not None for slot in slots])
+        slots = [slot for slot in slots if slot is not None]
+        lengths[owners[kind]] += _WORDS[kind]
+        rows[kind] = np.zeros((len(slots), _WORDS[kind]), dtype=np.uint64)
+        named = [field for field in fields_of(SLOTS[kind]) if not field.reserved]
+        for field, values in zip(named, _columns(SLOTS[kind], slots), strict=True):
+            _insert(rows[kind], field, _to_array(kind, field, values, owners[kind]))
+
+    cp = np.zeros((len(program), 1), dtype=np.uint64)
+    everyone = np.arange(len(program))
+    _insert(cp, _CP["magic"], np.full(len(program), isa.CP_MAGIC, dtype=np.uint64))
+    for name in ("tag", "end"):
+        values = [getattr(instruction, name) for instruction in program]
+        _insert(cp, _CP[name], _to_array("cp", _CP[name], values, everyone))
+    for kind in _KINDS:
+        column = np.zeros(len(program), dtype=np.uint64)
+        column[owners[kind]] = 1
+        _insert(cp, _CP[kind], column)
+
+    words = np.zeros(int(lengths.sum()), dtype=np.uint64)
+    at = np.cumsum(lengths) - lengths
+    words[at] = cp[:, 0]
+    at += 1
+    for kind in _KINDS:
+        words[at[owners[kind]][:, None] + np.arange(_WORDS[kind])] = rows[kind]
+        at[owners[kind]] += _WORDS[kind]
+    _split(words)
+    return words
+
+
+def _decoded(kind: str, rows: np.ndarray) -> Iterable:
+    """Objects of all slots of a kind."""
+
+    def columns() -> Iterator[list]:
+        for field in fields_of(SLOTS[kind]):
+            if field.reserved:
+                continue
+            column = _extract(rows, field)
+            if field.choices is not None:
+                choices = {choice.value: choice for choice in field.choices}
+                yield list(map(choices.__getitem__, column.tolist()))
+            elif field.width == 1:
+                yield column.astype(bool).tolist()
+            else:
+                yield column.tolist()
+
+    return _objects(SLOTS[kind], columns())
+
+
+def decode(words: np.ndarray) -> list[Instruction]:
+    """The instructions of all ``words``, also of those behind an END.
+
+    Raises
+    ------
+    ProgramError
+        For the first instruction that the control processor would refuse, or that is cut off.
+    """
+    words = np.ascontiguousarray(words, dtype=np.uint64)
+    slots = _split(words)
+    arguments: list[dict[str, Any]] = [
+        {"tag": tag, "end": bool(end)}
+        for tag, end in zip(
+            _extract(slots.rows["cp"], _CP["tag"]).tolist(),
+            _extract(slots.rows["cp"], _CP["end"]).tolist(),
+            strict=True,
+        )
+    ]
+    for kind in _KINDS:
+        decoded = _decoded(kind, slots.rows[kind])
+        for owner, slot in zip(slots.owners[kind].tolist(), decoded, strict=True):
+            arguments[owner][kind] = slot
+    return [Instruction(**arguments_of) for arguments_of in arguments]
