@@ -1,0 +1,180 @@
+"""NBin, the scratchpad of input neurons: a ring that is read at any element offset."""
+
+from typing import Any
+
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, unsigned
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..nfu.layouts import lanes
+from .ram import Ram
+from .rotate import rotate_down, rotate_up
+
+__all__ = ["Nbin", "NbinWritePort"]
+
+
+class NbinWritePort(wiring.Signature):
+    """Appends to NBin's ring, seen from the loader.
+
+    In each cycle elements ``first .. first + count - 1`` of the word are written at the head of the
+    ring, which then moves by ``advance >= count`` elements; what it moves beyond ``count`` is
+    skipped, its contents are of no value. The word may be offered again in the next cycle with a
+    higher ``first``, when only a part of it had room.
+
+    Parameters
+    ----------
+    elements : capacity of the ring
+    width : bits of an element
+    write_lanes : elements of a word
+    """
+
+    def __init__(self, *, elements: int, width: int, write_lanes: int):
+        super().__init__(
+            {
+                "word": Out(lanes(width, write_lanes)),
+                "first": Out(range(write_lanes)),
+                "count": Out(range(write_lanes + 1)),
+                "advance": Out(range(elements + 1)),
+            }
+        )
+
+
+class Nbin(wiring.Component):
+    """NBin (paper section 5.1) as a ring in single-element banks.
+
+    ::
+
+        word -> rotate -> register -> bank 0 .. bank n-1 -> rotate -> register -> neurons
+
+    Consecutive elements lie in consecutive banks, so any ``ti`` (and any ``write_lanes``)
+    neighbours are in different banks and move in one cycle: the banks below the first one of them
+    work on the next row, and a rotation puts the elements in order. This is why pooling needs no
+    transposition of its inputs: with channels innermost, neighbours in memory are the lanes.
+
+    Timing: what is written in cycle t can be read with ``read`` in cycle t + 2 or later. A read
+    takes two cycles with ``read``: ``neurons`` shows ``position`` of the last but one of them, and
+    nothing moves in the others. An element must not be read while it is being overwritten.
+    Contents are not reset; the head of the ring is position 0 after reset.
+
+    Parameters
+    ----------
+    elements : capacity, a multiple of ``banks``
+    banks : single-element banks, a power of two, at least ``max(ti, write_lanes)``
+    width : bits of an element
+    ti : elements read together
+    write_lanes : elements written together
+
+    Members
+    -------
+    write : In(NbinWritePort)
+    position : In(range(elements)), address of the first element to be read; the others follow,
+        modulo the capacity
+    read : In(1)
+    neurons : Out(lanes(width, ti))
+    """
+
+    write: Any
+    position: Signal
+    read: Signal
+    neurons: data.View
+
+    def __init__(self, *, elements: int, banks: int, width: int, ti: int, write_lanes: int):
+        if banks < 2 or banks & (banks - 1):
+            raise ValueError(f"banks must be a power of two from 2 upwards, not {banks!r}")
+        if banks < max(ti, write_lanes):
+            raise ValueError(
+                f"banks must be at least ti ({ti}) and write_lanes ({write_lanes}), not {banks!r}"
+            )
+        if elements % banks or elements < 2 * banks:
+            raise ValueError(
+                f"elements must be a multiple of banks ({banks}), at least two, not {elements!r}"
+            )
+        self._elements, self._banks, self._width = elements, banks, width
+        self._rows = elements // banks
+        self._ti = ti
+        port = NbinWritePort(elements=elements, width=width, write_lanes=write_lanes)
+        super().__init__(
+            {
+                "write": In(port),
+                "position": In(range(elements)),
+                "read": In(1),
+                "neurons": Out(lanes(width, ti)),
+            }
+        )
+
+    def _split(self, position: Value) -> tuple[Value, Value]:
+        """Row and bank of an element."""
+        bank_bits = (self._banks - 1).bit_length()
+        return position[bank_bits:], position[:bank_bits]
+
+    def _bank_rows(self, m: Module, row: Value, first_bank: Value, name: str) -> list[Value]:
+        """The row in each bank, for neighbours that start in ``first_bank`` of ``row``."""
+        following = Signal.like(row, name=name)
+        m.d.comb += following.eq(Mux(row == self._rows - 1, 0, row + 1))
+        return [Mux(bank < first_bank, following, row) for bank in range(self._banks)]
+
+    def elaborate(self, platform) -> Module:
+        m = Module()
+        banks = []
+        for bank in range(self._banks):
+            banks.append(Ram(shape=unsigned(self._width), depth=self._rows))
+            m.submodules[f"bank_{bank}"] = banks[-1]
+        self._append(m, banks)
+        self._read(m, banks)
+        return m
+
+    def _append(self, m: Module, banks: list[Ram]):
+        head = Signal(range(self._elements))
+        moved = Signal(range(2 * self._elements))
+        m.d.comb += moved.eq(head + self.write.advance)
+        m.d.sync += head.eq(Mux(moved >= self._elements, moved - self._elements, moved))
+        head_row, head_bank = self._split(head)
+
+        # Lane ``first`` goes to the head's bank, the lanes after it to the banks after it.
+        places = Signal.like(head_bank, name="places")
+        word = Signal(self._banks * self._width)
+        chosen = Signal(self._banks)
+        end = Signal(range(2 * len(self.write.word)))
+        m.d.comb += [
+            end.eq(self.write.first + self.write.count),
+            places.eq(head_bank - self.write.first),
+            word.eq(self.write.word.as_value()),
+            chosen.eq(
+                Cat(
+                    (self.write.first <= lane) & (end > lane)
+                    for lane in range(len(self.write.word))
+                )
+            ),
+        ]
+        rotated = Signal.like(word, name="rotated", reset_less=True)
+        row = Signal.like(head_row, name="row", reset_less=True)
+        first_bank = Signal.like(head_bank, name="first_bank", reset_less=True)
+        enables = Signal(self._banks)
+        m.d.sync += [
+            rotated.eq(rotate_up(m, word, places, self._width, "word")),
+            enables.eq(rotate_up(m, chosen, places, 1, "chosen")),
+            row.eq(head_row),
+            first_bank.eq(head_bank),
+        ]
+        rows = self._bank_rows(m, row, first_bank, "next_row")
+        for bank, ram in enumerate(banks):
+            m.d.comb += [
+                ram.write_row.eq(rows[bank]),
+                ram.write.eq(enables[bank]),
+                ram.write_data.eq(rotated.word_select(bank, self._width)),
+            ]
+
+    def _read(self, m: Module, banks: list[Ram]):
+        row, first_bank = self._split(self.position)
+        rows = self._bank_rows(m, row, first_bank, "next_read_row")
+        for bank, ram in enumerate(banks):
+            m.d.comb += [ram.read_row.eq(rows[bank]), ram.read.eq(self.read)]
+        places = Signal.like(first_bank, name="read_places", reset_less=True)
+        word = Signal(self._banks * self._width, name="read_word")
+        m.d.comb += word.eq(Cat(ram.read_data for ram in banks))
+        neurons = rotate_down(m, word, places, self._width, "read")
+        with m.If(self.read):
+            m.d.sync += [
+                places.eq(first_bank),
+                self.neurons.eq(neurons[: self._ti * self._width]),
+            ]
