@@ -1,0 +1,262 @@
+"""From a descriptor to AXI bursts, one per cycle: shared by the read and the write DMA."""
+
+from amaranth.hdl import Cat, Module, Mux, Signal, signed, unsigned
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out, connect, flipped
+
+from .descriptor import Descriptor
+
+__all__ = ["PAGE", "BurstLayout", "Bursts", "burst_bytes"]
+
+PAGE = 4096
+"""Bytes of the address ranges that no AXI burst may leave."""
+
+
+def burst_bytes(data_width: int, limit: int) -> int:
+    """Size of the pieces in which memory is accessed, in bytes.
+
+    The largest power of two that is at most ``limit`` bytes, a page, and 256 beats, and at least
+    one beat. Bursts end at multiples of it, which keeps the rules of AXI without a comparison.
+    """
+    beat = data_width // 8
+    most = min(limit, PAGE, 256 * beat)
+    return max(beat, 1 << (most.bit_length() - 1))
+
+
+class BurstLayout(data.StructLayout):
+    """One burst and its place in the descriptor.
+
+    address : byte address of the first beat, a multiple of the beat
+    length : beats less one, as in ARLEN
+    start : offset of the run's first byte in its beat, the same for all bursts of the run
+    end : offset of the burst's last byte in its beat
+    bytes : bytes of the run that the burst holds
+    first, last_of_run, last : first or last burst of its run, last burst of the descriptor
+    """
+
+    def __init__(self, address_width: int, data_width: int):
+        offset = range(data_width // 8)
+        super().__init__(
+            {
+                "address": unsigned(address_width),
+                "length": unsigned(8),
+                "start": offset,
+                "end": offset,
+                "bytes": unsigned(16),
+                "first": unsigned(1),
+                "last_of_run": unsigned(1),
+                "last": unsigned(1),
+            }
+        )
+
+
+class _RunLayout(data.StructLayout):
+    def __init__(self, address_width: int):
+        super().__init__(
+            {"address": unsigned(address_width), "run": unsigned(32), "last": unsigned(1)}
+        )
+
+
+class _Runs(wiring.Component):
+    """The three strided loops of a descriptor: a run per cycle, latency 1, no gap in between."""
+
+    i: stream.Interface
+    o: stream.Interface
+
+    def __init__(self, *, address_width: int):
+        self._address_width = address_width
+        super().__init__(
+            {
+                "i": In(stream.Signature(Descriptor)),
+                "o": Out(stream.Signature(_RunLayout(address_width))),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        descriptor = self.i.payload
+        # Where the present iteration of each loop began; that of loop 0 is the present run.
+        starts = [Signal(self._address_width, name=f"start_{n}", reset_less=True) for n in range(3)]
+        left = [Signal(16, name=f"left_{n}", reset_less=True) for n in range(3)]
+        count = Signal.like(descriptor.count, reset_less=True)
+        stride = Signal.like(descriptor.stride, reset_less=True)
+        run = Signal(32, reset_less=True)
+
+        ending = [Signal(name=f"ending_{n}") for n in range(3)]
+        for n in range(3):
+            m.d.comb += ending[n].eq(left[n] == 1)
+        m.d.comb += [
+            self.o.payload.address.eq(starts[0]),
+            self.o.payload.run.eq(run),
+            self.o.payload.last.eq(Cat(ending).all()),
+            self.i.ready.eq(~self.o.valid | (self.o.ready & self.o.payload.last)),
+        ]
+
+        # The innermost loop that goes on moves by its stride, those inside it start over there.
+        base = Signal(self._address_width)
+        step = Signal(signed(32))
+        moved = Signal(self._address_width)
+        m.d.comb += moved.eq(base + step)
+        with m.If(~ending[0]):
+            m.d.comb += [base.eq(starts[0]), step.eq(stride[0])]
+        with m.Elif(~ending[1]):
+            m.d.comb += [base.eq(starts[1]), step.eq(stride[1])]
+        with m.Else():
+            m.d.comb += [base.eq(starts[2]), step.eq(stride[2])]
+
+        with m.If(self.o.valid & self.o.ready):
+            m.d.sync += starts[0].eq(moved)
+            with m.If(~ending[0]):
+                m.d.sync += left[0].eq(left[0] - 1)
+            with m.Else():
+                m.d.sync += [left[0].eq(count[0]), starts[1].eq(moved)]
+                with m.If(~ending[1]):
+                    m.d.sync += left[1].eq(left[1] - 1)
+                with m.Else():
+                    m.d.sync += [
+                        left[1].eq(count[1]),
+                        left[2].eq(left[2] - 1),
+                        starts[2].eq(moved),
+                    ]
+        with m.If(self.i.ready):
+            m.d.sync += self.o.valid.eq(self.i.valid)
+            m.d.sync += [
+                count.eq(descriptor.count),
+                stride.eq(descriptor.stride),
+                run.eq(descriptor.run),
+            ]
+            for n in range(3):
+                m.d.sync += [starts[n].eq(descriptor.address), left[n].eq(descriptor.count[n])]
+        return m
+
+
+class _Pieces(wiring.Component):
+    """Cuts runs at multiples of ``size`` bytes: a burst per cycle, latency 1, no gap in between."""
+
+    i: stream.Interface
+    o: stream.Interface
+
+    def __init__(self, *, address_width: int, data_width: int, size: int, aligned: bool):
+        self._address_width = address_width
+        self._beat_bits = (data_width // 8 - 1).bit_length()
+        self._size = size
+        self._aligned = aligned
+        super().__init__(
+            {
+                "i": In(stream.Signature(_RunLayout(address_width))),
+                "o": Out(stream.Signature(BurstLayout(address_width, data_width))),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        size = self._size
+        size_bits = size.bit_length() - 1
+        run = self.i.payload
+        burst = self.o.payload
+
+        piece = Signal(self._address_width - size_bits, reset_less=True)
+        start = Signal.like(burst.start, reset_less=True)
+        begin = Signal(size_bits, reset_less=True)  # of the run in the present piece
+        finish = Signal(size_bits, reset_less=True)  # of the run in its last piece
+        # Pieces that follow the next one; below zero in the last piece, so that its sign tells.
+        more = Signal(signed(34 - size_bits), reset_less=True)
+        fresh = Signal(reset_less=True)
+        last = Signal(reset_less=True)
+
+        offset = Signal(size_bits)
+        m.d.comb += offset.eq(run.address)
+        if self._aligned:
+            m.d.comb += offset[: self._beat_bits].eq(0)
+        # Last byte of the run, counted from the second piece.
+        span = Signal(signed(34))
+        m.d.comb += span.eq(run.run + (offset - (size + 1)))
+
+        high = Signal(size_bits)
+        beat = slice(self._beat_bits, size_bits)
+        m.d.comb += [
+            burst.last_of_run.eq(more < 0),
+            high.eq(Mux(burst.last_of_run, finish, size - 1)),
+            burst.address.eq(Cat(begin, piece)),
+            burst.address[: self._beat_bits].eq(0),
+            burst.length.eq(high[beat] - begin[beat]),
+            burst.start.eq(start),
+            burst.end.eq(high[: self._beat_bits]),
+            burst.bytes.eq(high - begin + 1),
+            burst.first.eq(fresh),
+            burst.last.eq(last & burst.last_of_run),
+            self.i.ready.eq(~self.o.valid | (self.o.ready & burst.last_of_run)),
+        ]
+        with m.If(self.o.ready):
+            m.d.sync += [piece.eq(piece + 1), more.eq(more - 1), begin.eq(0), fresh.eq(0)]
+        with m.If(self.i.ready):
+            m.d.sync += self.o.valid.eq(self.i.valid)
+            m.d.sync += [
+                piece.eq(run.address[size_bits:]),
+                start.eq(offset),
+                begin.eq(offset),
+                finish.eq(span[:size_bits]),
+                more.eq(span[size_bits:].as_signed()),
+                fresh.eq(1),
+                last.eq(run.last),
+            ]
+        return m
+
+
+class Bursts(wiring.Component):
+    """Turns descriptors into bursts that cover exactly their runs, in order.
+
+    A burst lies in one run and ends at the end of the run or at a multiple of
+    ``burst_bytes(data_width, limit)``. Addresses wrap at ``address_width`` bits. One burst per
+    cycle, whatever the runs and loops; the first one 2 cycles after the descriptor was accepted.
+
+    Parameters
+    ----------
+    address_width : bits of an address
+    data_width : bits of a beat, a power of two, at least 16
+    limit : most bytes of a burst
+    aligned : every run begins at a multiple of the beat; lower address bits are ignored
+
+    Members
+    -------
+    i : In(stream(Descriptor))
+    o : Out(stream(BurstLayout))
+    idle : Out(1), no descriptor in progress
+    """
+
+    i: stream.Interface
+    o: stream.Interface
+    idle: Signal
+
+    def __init__(self, *, address_width: int, data_width: int, limit: int, aligned: bool = False):
+        if data_width < 16 or data_width & (data_width - 1):
+            raise ValueError(f"data_width must be a power of two from 16 on, not {data_width!r}")
+        size = burst_bytes(data_width, limit)
+        if 1 << address_width < size:
+            raise ValueError(f"address_width must hold {size} bytes, not {address_width!r} bits")
+        self._address_width = address_width
+        self._data_width = data_width
+        self._size = size
+        self._aligned = aligned
+        super().__init__(
+            {
+                "i": In(stream.Signature(Descriptor)),
+                "o": Out(stream.Signature(BurstLayout(address_width, data_width))),
+                "idle": Out(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.runs = runs = _Runs(address_width=self._address_width)
+        m.submodules.pieces = pieces = _Pieces(
+            address_width=self._address_width,
+            data_width=self._data_width,
+            size=self._size,
+            aligned=self._aligned,
+        )
+        connect(m, flipped(self.i), runs.i)
+        connect(m, runs.o, pieces.i)
+        connect(m, pieces.o, flipped(self.o))
+        m.d.comb += self.idle.eq(~runs.o.valid & ~pieces.o.valid)
+        return m

@@ -1,0 +1,367 @@
+"""The write DMA: stores finished output rows where descriptors say."""
+
+from typing import Any
+
+from amaranth.hdl import Module, Mux, ResetInserter, Signal, Value, signed, unsigned
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..memory.rotate import rotate_up
+from .axi import Burst, WritePort
+from .bursts import Bursts, burst_bytes
+from .descriptor import Descriptor
+from .streams import Queue
+
+__all__ = ["WriteDma"]
+
+
+class _PlaceLayout(data.StructLayout):
+    """A burst whose beats have to be sent."""
+
+    def __init__(self, data_width: int):
+        offset = range(data_width // 8)
+        super().__init__(
+            {
+                "length": unsigned(8),
+                "start": offset,
+                "end": offset,
+                "first": unsigned(1),
+                "last_of_run": unsigned(1),
+            }
+        )
+
+
+class _Beats(wiring.Component):
+    """Makes the beats of bursts from rows: a piece of a row in, at most a beat out per cycle.
+
+    ::
+
+        row -> piece of at most a beat -> rotate up -> held | -> beat -> register -> W
+
+    Rows that are longer than a beat are taken apart. Bytes below ``fill`` of the next beat wait in
+    ``held``; the next piece is rotated up by ``fill``: its low part completes the beat, what wraps
+    around begins the one after it. A run begins by pretending that the bytes before its start are
+    already there. What the last row has beyond the run is dropped.
+
+    Members
+    -------
+    place : In(stream(_PlaceLayout)), bursts
+    row : In(stream(8 * row_bytes))
+    halt : In(1), deliver what is owed with no byte strobed, and take no row
+    valid, ready, data, strobe, last : the W channel, registered
+    popped : Out(1), a row was taken
+    stored : Out(range(W + 1)), bytes that entered the W channel in this cycle
+    """
+
+    place: stream.Interface
+    row: stream.Interface
+    halt: Signal
+    valid: Signal
+    ready: Signal
+    data: Signal
+    strobe: Signal
+    last: Signal
+    popped: Signal
+    stored: Signal
+
+    def __init__(self, *, data_width: int, row_bytes: int):
+        self._data_width = data_width
+        self._row_bytes = row_bytes
+        super().__init__(
+            {
+                "place": In(stream.Signature(_PlaceLayout(data_width))),
+                "row": In(stream.Signature(unsigned(8 * row_bytes))),
+                "halt": In(1),
+                "valid": Out(1),
+                "ready": In(1),
+                "data": Out(unsigned(data_width)),
+                "strobe": Out(data_width // 8),
+                "last": Out(1),
+                "popped": Out(1),
+                "stored": Out(range(data_width // 8 + 1)),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        count = self._data_width // 8
+        place = self.place.payload
+
+        # The piece of the row that is next.
+        pieces = -(-self._row_bytes // count)
+        index = Signal(range(pieces))
+        ending = Signal()
+        piece = Signal(self._data_width)
+        size = Signal(range(count + 1))
+        tail = self._row_bytes - (pieces - 1) * count
+        m.d.comb += [
+            ending.eq(index == pieces - 1),
+            piece.eq(self.row.payload.word_select(index, self._data_width)),
+            size.eq(Mux(ending, tail, count)),
+        ]
+
+        # The beat that is next: bytes ``low`` to ``high`` of it belong to the run.
+        beat = Signal(8)
+        last_beat = Signal()
+        opening = Signal()
+        closing = Signal()
+        low = Signal.like(place.start)
+        high = Signal.like(place.end)
+        m.d.comb += [
+            last_beat.eq(beat == place.length),
+            opening.eq(place.first & (beat == 0)),
+            closing.eq(place.last_of_run & last_beat),
+            low.eq(Mux(opening, place.start, 0)),
+            high.eq(Mux(closing, place.end, count - 1)),
+        ]
+
+        # Join what is held with the piece.
+        held = Signal(self._data_width, reset_less=True)
+        waiting = Signal.like(place.start, reset_less=True)
+        fill = Signal.like(place.start)
+        m.d.comb += fill.eq(Mux(opening, place.start, waiting))
+        turned = rotate_up(m, Value.cast(piece), fill, 8, "turned")
+        joined = Signal(self._data_width)
+        for n in range(count):
+            lane = slice(8 * n, 8 * n + 8)
+            m.d.comb += joined[lane].eq(Mux(n < fill, held[lane], turned[lane]))
+
+        total = Signal(range(2 * count))
+        enough = Signal()  # without the piece
+        complete = Signal()  # with it
+        free = Signal()
+        used = Signal()
+        sent = Signal()
+        m.d.comb += [
+            total.eq(fill + size),
+            enough.eq(fill > high),
+            complete.eq(total > high),
+            free.eq(~self.valid | self.ready),
+            used.eq(self.place.valid & self.row.valid & ~enough & (free | ~complete) & ~self.halt),
+            sent.eq(self.place.valid & free & (enough | (self.row.valid & complete) | self.halt)),
+            self.place.ready.eq(sent & last_beat),
+        ]
+        with m.If(used):
+            m.d.sync += [held.eq(Mux(complete, turned, joined)), waiting.eq(total)]
+        with m.If(sent):
+            m.d.sync += beat.eq(Mux(last_beat, 0, beat + 1))
+
+        # A row ends with its last piece, or with its run.
+        m.d.comb += [
+            self.popped.eq(Mux(sent & closing & ~self.halt, used | (index != 0), used & ending)),
+            self.row.ready.eq(self.popped),
+        ]
+        with m.If(self.popped | self.halt):
+            m.d.sync += index.eq(0)
+        with m.Elif(used):
+            m.d.sync += index.eq(index + 1)
+
+        strobe = Signal(count)
+        for n in range(count):
+            m.d.comb += strobe[n].eq((n >= low) & (n <= high) & ~self.halt)
+        with m.If(free):
+            m.d.sync += [
+                self.valid.eq(sent),
+                self.data.eq(joined),
+                self.strobe.eq(strobe),
+                self.last.eq(last_beat),
+            ]
+        m.d.comb += self.stored.eq(Mux(sent & ~self.halt, high - low + 1, 0))
+        return m
+
+
+class WriteDma(wiring.Component):
+    """Writes output rows to the runs of descriptors over AXI.
+
+    ::
+
+        i -> Bursts -> rows there? -> AW
+                            |
+        row ----------------+-> beats -> W        B -> done
+
+    Each run takes ``ceil(run / row_bytes)`` rows and writes their first ``run`` bytes. A burst goes
+    to AW only when all its rows are available, so W never waits for the NFU.
+
+    Throughput: one row (or a beat's worth of a longer row) per cycle, at most one beat per cycle,
+    without a gap between bursts, runs and descriptors; a misaligned run may take one cycle more.
+    Latency: AW is valid 3 cycles after the descriptor was accepted, if the rows are there, the
+    first beat 3 cycles later.
+
+    Parameters
+    ----------
+    address_width : bits of an address; addresses wrap there
+    data_width : bits of a beat, a power of two; beyond 1024 AWSIZE reads 7
+    burst : most beats of a burst (the next lower power of two is used, less if ``rows`` rows do not
+        fill it)
+    row_bytes : bytes of a row
+    rows : capacity of the FIFO of rows; it must hold the rows of a beat, and one more if a row is
+        longer than a beat
+    outstanding : most bursts that wait for their response
+
+    Members
+    -------
+    i : In(stream(Descriptor))
+    row : In(stream(8 * row_bytes)), the finished rows, first byte lowest
+    level : In(range(rows + 1)), rows available; falls with each transfer of ``row``
+    axi : Out(WritePort)
+    done : Out(1), all responses of a descriptor have arrived (descriptors finish in order)
+    halt : In(1), kept high until ``idle``: forget the descriptor, send no further burst, complete
+        those already on AW with no byte strobed, take no row, report nothing done
+    idle : Out(1), no descriptor in progress, everything sent and answered
+    error : Out(1), a response said SLVERR or DECERR (and counted like any other)
+    stored : Out(range(W + 1)), bytes sent in this cycle
+    """
+
+    i: stream.Interface
+    row: stream.Interface
+    level: Signal
+    axi: Any
+    done: Signal
+    halt: Signal
+    idle: Signal
+    error: Signal
+    stored: Signal
+
+    def __init__(
+        self,
+        *,
+        address_width: int,
+        data_width: int,
+        burst: int,
+        row_bytes: int,
+        rows: int,
+        outstanding: int = 16,
+    ):
+        if not 1 <= burst <= 256:
+            raise ValueError(f"burst must be 1 to 256 beats, not {burst!r}")
+        if row_bytes < 1:
+            raise ValueError(f"row_bytes must be at least 1, not {row_bytes!r}")
+        if outstanding < 2:
+            raise ValueError(f"outstanding must be at least 2, not {outstanding!r}")
+        beat_bytes = data_width // 8
+        # A row that is longer than a beat stays in the FIFO while a burst ends inside it.
+        limit = (rows - (row_bytes > beat_bytes)) * row_bytes
+        if limit < beat_bytes:
+            least = 2 if row_bytes > beat_bytes else -(-beat_bytes // row_bytes)
+            raise ValueError(
+                f"rows must be at least {least} to fill a beat of {beat_bytes} bytes with rows of "
+                f"{row_bytes} bytes, not {rows!r}"
+            )
+        self._address_width = address_width
+        self._data_width = data_width
+        self._row_bytes = row_bytes
+        self._rows = rows
+        self._limit = min(limit, burst * beat_bytes)
+        self._outstanding = outstanding
+        super().__init__(
+            {
+                "i": In(stream.Signature(Descriptor)),
+                "row": In(stream.Signature(unsigned(8 * row_bytes))),
+                "level": In(range(rows + 1)),
+                "axi": Out(WritePort(address_width, data_width)),
+                "done": Out(1),
+                "halt": In(1),
+                "idle": Out(1),
+                "error": Out(1),
+                "stored": Out(range(beat_bytes + 1)),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        beat_bytes = self._data_width // 8
+        row_bytes = self._row_bytes
+        axi = self.axi
+
+        bursts = Bursts(
+            address_width=self._address_width, data_width=self._data_width, limit=self._limit
+        )
+        m.submodules.bursts = ResetInserter(self.halt)(bursts)
+        m.submodules.places = places = Queue(shape=_PlaceLayout(self._data_width), depth=4)
+        m.submodules.beats = beats = _Beats(data_width=self._data_width, row_bytes=row_bytes)
+        m.submodules.replies = replies = Queue(shape=unsigned(1), depth=self._outstanding)
+        burst = bursts.o.payload
+        m.d.comb += [
+            bursts.i.payload.eq(self.i.payload),
+            bursts.i.valid.eq(self.i.valid & ~self.halt),
+            self.i.ready.eq(bursts.i.ready & ~self.halt),
+        ]
+
+        # Claim rows for the next burst, one per cycle, until it has enough. ``spare`` bytes of the
+        # rows claimed for its run are left over by the bursts before it.
+        size = burst_bytes(self._data_width, self._limit)
+        spare = Signal(range(size + row_bytes + 1))
+        short = Signal(signed(len(spare) + 1))
+        short_after = Signal(signed(len(spare) + 1))
+        claimed = Signal(range(self._rows + 1))
+        claim = Signal()
+        allowed = Signal()
+        taken = Signal()
+        m.d.comb += [
+            short.eq(burst.bytes - spare),
+            short_after.eq(burst.bytes - (spare + row_bytes)),
+            claim.eq(bursts.o.valid & (short > 0) & (self.level != claimed)),
+            allowed.eq((short <= 0) | (claim & (short_after <= 0))),
+            taken.eq(
+                bursts.o.valid & allowed & places.i.ready & replies.i.ready & ~self.halt
+                & (~axi.awvalid | axi.awready)
+            ),
+            bursts.o.ready.eq(taken),
+        ]  # fmt: skip
+        with m.If(self.halt):
+            m.d.sync += [claimed.eq(0), spare.eq(0)]
+        with m.Else():
+            m.d.sync += claimed.eq(claimed + claim - beats.popped)
+            with m.If(taken):
+                left_over = Mux(claim, -short_after, -short)
+                m.d.sync += spare.eq(Mux(burst.last_of_run, 0, left_over))
+            with m.Elif(claim):
+                m.d.sync += spare.eq(spare + row_bytes)
+
+        # Address channel.
+        m.d.comb += [
+            axi.awid.eq(0),
+            axi.awsize.eq(min(7, beat_bytes.bit_length() - 1)),
+            axi.awburst.eq(Burst.INCR),
+        ]
+        with m.If(~axi.awvalid | axi.awready):
+            m.d.sync += [
+                axi.awvalid.eq(taken),
+                axi.awaddr.eq(burst.address),
+                axi.awlen.eq(burst.length),
+            ]
+
+        # Data channel.
+        m.d.comb += [
+            places.i.valid.eq(taken),
+            places.i.payload.length.eq(burst.length),
+            places.i.payload.start.eq(burst.start),
+            places.i.payload.end.eq(burst.end),
+            places.i.payload.first.eq(burst.first),
+            places.i.payload.last_of_run.eq(burst.last_of_run),
+            beats.place.payload.eq(places.o.payload),
+            beats.place.valid.eq(places.o.valid),
+            places.o.ready.eq(beats.place.ready),
+            beats.row.payload.eq(self.row.payload),
+            beats.row.valid.eq(self.row.valid),
+            self.row.ready.eq(beats.row.ready),
+            beats.halt.eq(self.halt),
+            axi.wvalid.eq(beats.valid),
+            beats.ready.eq(axi.wready),
+            axi.wdata.eq(beats.data),
+            axi.wstrb.eq(beats.strobe),
+            axi.wlast.eq(beats.last),
+            self.stored.eq(beats.stored),
+        ]
+
+        # Response channel: one bit per burst says whether it ends a descriptor.
+        m.d.comb += [
+            replies.i.valid.eq(taken),
+            replies.i.payload.eq(burst.last),
+            axi.bready.eq(replies.o.valid),
+            replies.o.ready.eq(axi.bvalid),
+            self.done.eq(axi.bvalid & axi.bready & replies.o.payload & ~self.halt),
+            self.error.eq(axi.bvalid & axi.bready & axi.bresp.as_value()[1]),
+            self.idle.eq(bursts.idle & (replies.level == 0)),
+        ]
+        return m
