@@ -229,8 +229,10 @@ def _conv(node: Conv, x: np.ndarray, width: int, drop: int) -> np.ndarray:
 
 def _pool(graph: Graph, node: Pool, result: Result) -> np.ndarray:
     x = result.tensors[node.input]
+    x = x.reshape((*x.shape, 1, 1)[:4])  # a tensor (N, F) counts as (N, F, 1, 1)
     height, width = x.shape[2:]
-    _, _, out_height, out_width = graph.tensors[node.output].shape
+    shape = graph.tensors[node.output].shape
+    out_height, out_width = (*shape, 1, 1)[2:4]
     (kh, kw), (sy, sx), (top, left, bottom, right) = node.kernel, node.strides, node.pads
 
     # Positions that windows can reach but the input does not have hold a neutral element.
@@ -276,4 +278,4 @@ def _pool(graph: Graph, node: Pool, result: Result) -> np.ndarray:
         shift, table = node.scales[int(divisor)]
         at = divisors == divisor
         output[:, :, at] = _finish(graph, sums[:, :, at], shift, table, node.output, result)
-    return output
+    return output.reshape(shape)

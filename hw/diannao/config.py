@@ -3,11 +3,12 @@
 from dataclasses import dataclass, fields, replace
 
 from ..arith.numbers import bounds, error_bounds
+from ..errors import UserError
 
 __all__ = ["CONFIGS", "Config", "ConfigError"]
 
 
-class ConfigError(ValueError):
+class ConfigError(UserError):
     """A configuration field is out of range; the message names field, value and rule."""
 
 

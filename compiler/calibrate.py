@@ -1,0 +1,123 @@
+"""Run the float model on sample inputs to learn the range of every tensor."""
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import onnx
+
+from hw.errors import UserError
+
+from .float_graph import Computation, FloatGraph
+from .model import session
+
+__all__ = ["Range", "Runner", "calibrate"]
+
+Range = tuple[float, float]
+"""Smallest and largest value seen."""
+
+
+class Runner:
+    """The float model in ONNX Runtime, with any of its tensors as outputs.
+
+    Parameters
+    ----------
+    graph : whose ONNX model is run
+    samples : one array per input, by name; axis 0 may have any length, the same for all inputs,
+        and is cut into batches (the last one is filled up with samples from the front)
+
+    Raises
+    ------
+    UserError
+        If a sample array is missing, unknown, of a wrong shape or type, or not finite.
+    """
+
+    def __init__(self, graph: FloatGraph, samples: Mapping[str, np.ndarray]):
+        self.graph = graph
+        self.samples = _checked(graph, samples)
+
+    def batches(self, names: list[str]) -> Iterator[dict[str, np.ndarray]]:
+        """Values of the ONNX tensors ``names``, batch by batch."""
+        model = onnx.ModelProto()
+        model.CopyFrom(self.graph.model)
+        del model.graph.output[:]
+        produced = [name for name in names if name not in self.graph.inputs]
+        model.graph.output.extend(
+            onnx.helper.make_value_info(name, onnx.TypeProto()) for name in produced
+        )
+        runtime = None
+        if produced:
+            try:
+                runtime = session(model)
+            except Exception as error:  # ONNX Runtime's exceptions have no common base but this
+                reason = str(error).splitlines()[0]
+                raise UserError(
+                    f"ONNX Runtime cannot run {self.graph.name!r} for calibration: {reason}"
+                ) from error
+        for feed in self._feeds():
+            values = {name: feed[name] for name in names if name in feed}
+            if runtime is not None:
+                values.update(zip(produced, runtime.run(produced, feed), strict=True))  # type: ignore
+            yield values
+
+    def _feeds(self) -> Iterator[dict[str, np.ndarray]]:
+        shapes = {name: self.graph.tensors[name].shape for name in self.graph.inputs}
+        if not shapes:
+            yield {}
+            return
+        first = next(iter(shapes))
+        batch, count = shapes[first][0], len(self.samples[first])
+        for start in range(0, count, batch):
+            at = np.arange(start, start + batch) % count
+            yield {name: self.samples[name][at] for name in shapes}
+
+
+def _checked(graph: FloatGraph, samples: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    expected = {name: graph.tensors[name].shape for name in graph.inputs}
+    wanted = ", ".join(f"{name!r} {list(shape)}" for name, shape in expected.items())
+    if set(samples) != set(expected):
+        raise UserError(f"sample inputs must be {wanted}, not {', '.join(map(repr, samples))}")
+    checked = {}
+    for name, shape in expected.items():
+        value = np.asarray(samples[name])
+        if value.ndim != len(shape) or value.shape[1:] != shape[1:] or not value.size:
+            raise UserError(
+                f"samples of input {name!r} must have shape [any, {str(list(shape[1:]))[1:]}, "
+                f"not {list(value.shape)}"
+            )
+        if value.dtype.kind not in "fiub":
+            raise UserError(f"samples of input {name!r} must be numbers, not {value.dtype}")
+        if not np.isfinite(value).all():
+            raise UserError(f"samples of input {name!r} must be finite")
+        checked[name] = value.astype(np.float32)
+    if len({len(value) for value in checked.values()}) > 1:
+        counts = {name: len(value) for name, value in checked.items()}
+        raise UserError(f"all inputs must have equally many samples, not {counts}")
+    return checked
+
+
+def calibrate(graph: FloatGraph, runner: Runner) -> dict[str, Range]:
+    """Range of every ONNX tensor that the core computes or reads.
+
+    Raises
+    ------
+    UserError
+        If the float model itself computes NaN or infinity.
+    """
+    names = {graph.tensors[name].source for node in graph.nodes for name in _names(node)}
+    names |= {node.raw for node in graph.nodes if isinstance(node, Computation)}
+    floats = {t.source for t in graph.tensors.values() if t.dtype == np.float32}
+    names &= floats | {node.raw for node in graph.nodes if isinstance(node, Computation)}
+    ranges: dict[str, Range] = {}
+    for values in runner.batches(sorted(names)):
+        for name, value in values.items():
+            low, high = float(value.min()), float(value.max())
+            if not np.isfinite([low, high]).all():
+                raise UserError(f"tensor {name!r} becomes NaN or infinite on the sample inputs")
+            if name in ranges:
+                low, high = min(low, ranges[name][0]), max(high, ranges[name][1])
+            ranges[name] = (low, high)
+    return ranges
+
+
+def _names(node) -> list[str]:
+    return [*node.inputs, *node.outputs]

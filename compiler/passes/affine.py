@@ -1,0 +1,45 @@
+"""Batch normalisation and arithmetic with constants: into weights and biases."""
+
+import numpy as np
+
+from ..float_graph import Activation, Affine, Conv, FloatGraph, Gemm
+from ..functions import IDENTITY, Function, Linear
+
+__all__ = ["fold_affine"]
+
+
+def fold_affine(graph: FloatGraph) -> None:
+    """Remove all Affine nodes.
+
+    Behind a convolution or classifier layer that nobody else reads, they change its weights and
+    bias. Elsewhere, one scale and offset for all channels is an activation; different ones are a
+    layer with a diagonal weight matrix. What is linear can be folded in one step after the other.
+    """
+    for node in [node for node in graph.nodes if isinstance(node, Affine)]:
+        maker = graph.producer(node.input)
+        if (
+            isinstance(maker, Conv | Gemm)
+            and maker.function == IDENTITY
+            and graph.only_consumer(node.input)
+        ):
+            scale = node.scale.reshape(-1, *(1,) * (maker.weight.ndim - 1))
+            maker.weight = maker.weight * scale
+            maker.bias = maker.bias * node.scale + node.offset
+            maker.outputs = [node.output]
+            maker.raw = graph.tensors[node.output].source
+            graph.replace(node)
+        else:
+            graph.replace(node, _standalone(graph, node))
+    graph.drop_unused()
+
+
+def _standalone(graph: FloatGraph, node: Affine) -> Activation | Conv | Gemm:
+    common = {"name": node.name, "inputs": node.inputs, "outputs": node.outputs}
+    raw = graph.tensors[node.output].source
+    if (node.scale == node.scale[0]).all() and (node.offset == node.offset[0]).all():
+        step = Linear(float(node.scale[0]), float(node.offset[0]))
+        return Activation(**common, function=IDENTITY.then(Function((step,))))
+    diagonal = np.diag(node.scale)
+    if len(graph.tensors[node.input].shape) == 2:
+        return Gemm(**common, weight=diagonal, bias=node.offset, raw=raw)
+    return Conv(**common, weight=diagonal[:, :, None, None], bias=node.offset, raw=raw)
