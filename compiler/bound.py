@@ -1,0 +1,61 @@
+"""Lower bounds: what no mapping of a layer on a core can undercut."""
+
+from math import prod
+
+from hw.diannao.config import Config
+from sim.graph import Add, Conv, Gemm, Graph, Pool
+from sim.program import Layer
+
+from .windows import covered, taps
+
+__all__ = ["bound_cycles", "layer_of"]
+
+
+def bound_cycles(layer: Layer, config: Config, memory_bytes_per_cycle: float = 255) -> float:
+    """Lower bound of a layer in cycles: of the NFU, of each port, and of the memory as a whole."""
+    ports = {"nbin": config.nbin_port, "sb": config.sb_port, "nbout": config.nbout_port}
+    times = [8 * layer.bytes[name] / width for name, width in ports.items()]
+    if config.shared_port:
+        times = [sum(times)]
+    return max(
+        layer.macs / (config.tn * config.ti),
+        0 if layer.macs else layer.nfu_steps,
+        sum(layer.bytes.values()) / memory_bytes_per_cycle,
+        *times,
+    )
+
+
+def layer_of(node: Conv | Gemm | Pool | Add, tag: int, graph: Graph, config: Config) -> Layer:
+    """The report entry of a node: true work, and bytes that have to move at least once each way.
+
+    Compulsory are the inputs that some window covers, the weights and biases, and the outputs.
+    """
+    shapes = {name: tensor.shape for name, tensor in graph.tensors.items()}
+    outputs = prod(shapes[node.output])
+    macs = weights = 0
+    if isinstance(node, Add):
+        inputs = sum(prod(shapes[name]) for name in node.inputs)
+        macs = inputs
+        steps = -(-inputs // config.ti)
+    elif isinstance(node, Gemm):
+        inputs = prod(shapes[node.input])
+        macs = outputs * node.weight.shape[1]
+        weights = node.weight.size + 2 * node.bias.size
+        steps = -(-macs // (config.tn * config.ti))
+    else:
+        n, c, *extents = (*shapes[node.input], 1, 1)[:4]
+        kernel = node.weight.shape[2:] if isinstance(node, Conv) else node.kernel
+        axes = list(
+            zip(extents, (*shapes[node.output], 1, 1)[2:4], kernel, node.strides, node.pads[:2],
+                strict=True)
+        )  # fmt: skip
+        inputs = n * c * prod(covered(*axis) for axis in axes)
+        if isinstance(node, Conv):
+            macs = outputs * c * prod(kernel)
+            weights = node.weight.size + 2 * node.bias.size
+            steps = -(-macs // (config.tn * config.ti))
+        else:
+            steps = n * -(-c * prod(taps(*axis) for axis in axes) // config.lanes)
+    size = config.element_bytes
+    moved = {"nbin": inputs * size, "sb": weights * size, "nbout": outputs * size}
+    return Layer(tag, node.name, node.op, macs, steps, moved, (node.output,))

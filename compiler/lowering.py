@@ -1,0 +1,129 @@
+"""From a quantised graph to a program: memory, code of every node, encoding."""
+
+from math import prod
+
+import numpy as np
+
+from hw.diannao.assembler import encode
+from hw.diannao.config import Config
+from hw.errors import UserError
+from sim.graph import Add, Concat, Conv, Gemm, Graph, Pool
+from sim.program import Program
+
+from .add import emit_add
+from .bound import layer_of
+from .conv import emit_conv
+from .emitter import Emitter
+from .layout import Layout, place
+from .maps import Map
+from .memory import Memory
+from .pool import emit_pool
+
+__all__ = ["lower"]
+
+
+def lower(graph: Graph, config: Config, memory: Memory | None = None) -> Program:
+    """Compile a core segment.
+
+    Parameters
+    ----------
+    graph : quantised graph without Host nodes
+    config : the core
+    memory : what the tiling assumes about the memory (default: the paper's)
+
+    Raises
+    ------
+    UserError
+        If the graph's numbers are not the core's, or it does not fit the core or its memory.
+    """
+    memory = memory or Memory()
+    if (graph.width, graph.drop) != (config.width, config.drop):
+        raise UserError(
+            f"graph must be quantised for width={config.width}, drop={config.drop} of the core, "
+            f"not for width={graph.width}, drop={graph.drop}"
+        )
+    layout = place(graph, config)
+    emitter = Emitter(config, cursor=layout.end)
+    whole = Graph(graph.name, graph.width, graph.drop, layout.tensors, graph.inputs, graph.outputs)
+    layers = {}
+    for node in layout.nodes:
+        if isinstance(node, Concat):
+            continue
+        if not isinstance(node, Conv | Gemm | Pool | Add):
+            raise UserError(f"{node.op} node {node.name!r} must run on the host")
+        emitter.tag = len(layers)
+        layers[emitter.tag] = layer_of(node, emitter.tag, whole, config)
+        _emit(emitter, node, layout, memory)
+    emitter.end()
+
+    words = encode(emitter.instructions)
+    address = -(-emitter.cursor // 4096) * 4096
+    size = address + 8 * len(words)
+    if size > 1 << config.address_width:
+        raise UserError(
+            f"{graph.name!r} needs {size} bytes of memory, but {config.address_width} address bits "
+            f"reach {1 << config.address_width}; set address_width={(size - 1).bit_length()}"
+        )
+    tensors = {name: layout.tensor_layout(name, config) for name in layout.maps}
+    return Program(
+        config=config, words=words, address=address, image=emitter.image, memory_size=size,
+        inputs={name: tensors[name] for name in graph.inputs},
+        outputs={name: tensors[name] for name in graph.outputs},
+        tensors={name: where for name, where in tensors.items() if name in graph.tensors},
+        layers=layers,
+    )  # fmt: skip
+
+
+def _emit(emitter: Emitter, node: Conv | Gemm | Pool | Add, layout: Layout, memory: Memory) -> None:
+    target = layout.maps[node.output]
+    if isinstance(node, Add):
+        a, b = (layout.maps[name] for name in node.inputs)
+        emit_add(emitter, node, a, b, target)
+        return
+    source = layout.maps[node.input]
+    if isinstance(node, Pool):
+        emit_pool(emitter, node, source, target, memory)
+        return
+    _check_reduction(node, emitter.config)
+    if isinstance(node, Conv):
+        weight, strides, pads = node.weight, node.strides, node.pads[:2]
+    else:
+        source, target, weight = _classifier(node, source, target, emitter.config)
+        strides, pads = (1, 1), (0, 0)
+    emit_conv(
+        emitter, name=node.name, source=source, target=target, weight=weight, bias=node.bias,
+        strides=strides, pads=pads, shift=node.shift, table=node.table, memory=memory,
+    )  # fmt: skip
+
+
+def _check_reduction(node: Conv | Gemm, config: Config) -> None:
+    terms = prod(node.weight.shape[1:])
+    if terms > config.max_reduction:
+        raise UserError(
+            f"layer {node.name!r} sums {terms} products per output, but the accumulator holds "
+            f"{config.max_reduction}; set max_reduction={terms}"
+        )
+
+
+def _classifier(
+    node: Gemm, source: Map, target: Map, config: Config
+) -> tuple[Map, Map, np.ndarray]:
+    """A classifier layer as a convolution.
+
+    Where an image's pixels follow each other without gaps, the images are the pixels of a 1x1
+    convolution, which shares weights between them. Otherwise the kernel covers the whole map.
+    """
+    outputs = node.weight.shape[0]
+    channels, height, width = source.channels, source.height, source.width
+    weight = node.weight.reshape(outputs, channels, height, width)
+    _, row, pixel = source.pitches
+    pixels = height * width
+    if pixels == 1 or (
+        pixel == channels * config.element_bytes and (height == 1 or row == width * pixel)
+    ):
+        weight = weight.transpose(0, 2, 3, 1).reshape(outputs, -1, 1, 1)
+        source, target = (
+            Map(where.address, 1, 1, where.batch, count, (0, 0, where.pitches[0]), where.region)
+            for where, count in ((source, pixels * channels), (target, outputs))
+        )
+    return source, target, weight
