@@ -26,15 +26,16 @@ _STRIP += " -remove amaranth.hierarchy -remove amaranth.decoding"
 def to_verilog(component: wiring.Component, name: str) -> str:
     """SystemVerilog text of ``component``, the same bytes for the same configuration.
 
-    Amaranth's own ``verilog.convert`` writes ``always @*``, which a simulator in SystemVerilog mode
-    does not run at time zero; ``write_verilog -sv`` writes ``always_comb``, which it does.
+    Combinational logic is written as assignments only, where Amaranth's own ``verilog.convert``
+    writes ``always @*``: in SystemVerilog mode such a block does not run at time zero, and
+    ``always_comb`` with constant selects can wake itself for ever in Icarus Verilog 11.
     """
     script = "\n".join(
         (
             "read_rtlil <<END_OF_RTLIL",
             rtlil.convert(component, name=name, emit_src=False),
             "END_OF_RTLIL",
-            "proc -nomux -norom",
+            "proc",
             "memory_collect",
             f"attrmap {_STRIP}",
             f"attrmap -modattr {_STRIP}",
