@@ -75,13 +75,13 @@ class Sequencer(wiring.Component):
     wait_sb: Signal
     parameters: Signal
 
-    def __init__(self, config: Config):
+    def __init__(self, *, config: Config):
         self._config = config
         super().__init__(
             {
                 "i": In(stream.Signature(QueuedNest)),
                 "o": Out(stream.Signature(Step(config))),
-                "nbin_arrived": In(range(config.nbin_banks + (1 << 16))),
+                "nbin_arrived": In(range(config.nbin_elements + 1)),
                 "sb_arrived": In(1),
                 "halt": In(1),
                 "error": Out(1),

@@ -4,7 +4,7 @@ from amaranth.hdl import signed, unsigned
 from amaranth.lib import data, enum, wiring
 from amaranth.lib.wiring import In, Out
 
-__all__ = ["Control", "Op", "PartialPort", "lanes", "products", "synapses"]
+__all__ = ["Control", "Op", "Operands", "PartialPort", "lanes", "products", "synapses"]
 
 
 class Op(enum.Enum, shape=4):
@@ -54,6 +54,17 @@ def lanes(width: int, count: int) -> data.ArrayLayout:
 def synapses(width: int, tn: int, ti: int) -> data.ArrayLayout:
     """Tn rows of Ti synapses: element [n][i] meets neuron i and feeds output n."""
     return data.ArrayLayout(data.ArrayLayout(signed(width), ti), tn)
+
+
+class Operands(data.StructLayout):
+    """What NFU-1 takes: a step's control, Ti neurons, and a row of SB.
+
+    The row is Tn x Ti synapses (MAC) or Tn parameter words of twice the width (BIAS, TABLE), both
+    from bit 0 upwards.
+    """
+
+    def __init__(self, control: Control, neurons: data.ArrayLayout, row_bits: int):
+        super().__init__({"control": control, "neurons": neurons, "row": unsigned(row_bits)})
 
 
 def products(width: int, tn: int, ti: int) -> data.ArrayLayout:

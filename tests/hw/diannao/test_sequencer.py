@@ -14,4 +14,4 @@ from hw.diannao.sequencer import Sequencer
     ids=lambda config: config.name,
 )
 def test_sequencer(bench, config):
-    bench(Sequencer(config), "sequencer", "tests.hw.diannao.bench_sequencer", asdict(config))
+    bench(Sequencer(config=config), "sequencer", "tests.hw.diannao.bench_sequencer", asdict(config))
