@@ -11,7 +11,6 @@ of the block, for some channels at a time, in one of two orders:
 """
 
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -23,7 +22,7 @@ from .access import pattern
 from .maps import Map
 from .ring import reach, slides
 
-__all__ = ["Block", "Convolution", "Passes", "Patch", "Tiling", "passes_of", "split"]
+__all__ = ["Block", "Convolution", "Passes", "Patch", "Tiling", "passes_of"]
 
 
 @dataclass(frozen=True)
@@ -85,13 +84,6 @@ def passes_of(channels: int, per_pass: int) -> list[Passes]:
     if rest:
         passes.append(Passes(full * per_pass, rest, 1))
     return passes
-
-
-def split(total: int, most: int) -> list[tuple[int, int]]:
-    """(start, size) of as few parts of at most ``most`` as possible, of nearly equal size."""
-    parts = -(-total // most)
-    bounds = [total * part // parts for part in range(parts + 1)]
-    return [(start, end - start) for start, end in pairwise(bounds)]
 
 
 class Block(NamedTuple):

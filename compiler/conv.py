@@ -11,12 +11,13 @@ from hw.diannao.isa import NfuIn, NfuOut
 from hw.nfu.layouts import Op
 
 from .access import pattern
-from .blocks import Block, Convolution, Patch, Tiling, load_runs, passes_of, split, weight_rows
+from .blocks import Block, Convolution, Patch, Tiling, load_runs, passes_of, weight_rows
 from .emitter import Emitter, Load, Store
 from .maps import Map
 from .memory import Memory
 from .parameters import adjusted_bias, pack_rows
 from .ring import with_frees
+from .split import split
 from .tiling import choose
 
 __all__ = ["emit_conv"]

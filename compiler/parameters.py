@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from hw.arith.numbers import Table, bounds
+from hw.arith.numbers import NO_MIRROR, Table, bounds
 from hw.diannao.config import Config
 from hw.errors import UserError
 
@@ -32,7 +32,8 @@ def pack_table(table: Table, config: Config) -> np.ndarray:
 
     A table with fewer segments than the core is preceded by empty ones: their successors begin at
     the smallest number, so no value falls into them. Words that make up the last row come first,
-    where the table shifts them out again.
+    where the table shifts them out again. Segment 0 needs no lower bound; its place holds the
+    constant of a mirrored table.
     """
     missing = config.segments - table.segments
     if missing < 0:
@@ -41,7 +42,8 @@ def pack_table(table: Table, config: Config) -> np.ndarray:
             f"{table.segments}; set segments={table.segments} in the configuration"
         )
     lowest = bounds(config.width)[0]
-    starts = np.array([lowest] * (missing + 1) + list(table.breakpoints), dtype=np.int64)
+    mirror = NO_MIRROR if table.mirror is None else table.mirror
+    starts = np.array([mirror] + [lowest] * missing + list(table.breakpoints), dtype=np.int64)
     a = np.array([0] * missing + list(table.a), dtype=np.int64)
     b = np.array([0] * missing + list(table.b), dtype=np.int64)
     mask = (1 << config.width) - 1

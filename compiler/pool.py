@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from itertools import product
+from math import inf
 
 from hw.arith.numbers import Table
 from hw.diannao.assembler import Loop, nest
@@ -11,11 +12,11 @@ from hw.nfu.layouts import Op
 from sim.graph import Pool
 
 from .access import COUNT_LIMIT, pattern
-from .blocks import split
 from .emitter import Emitter, Load, Store
 from .maps import Map
 from .memory import Memory, run_cycles
 from .ring import reach, slides, with_frees
+from .split import part_sizes, split
 from .windows import Span, spans
 
 __all__ = ["emit_pool"]
@@ -79,12 +80,14 @@ def emit_pool(emitter: Emitter, node: Pool, source: Map, target: Map, memory: Me
     Windows that the border clips are smaller; outputs are emitted in regions of equal window size
     and divisor, those with the same activation table together.
     """
-    if node.kernel == node.strides == (1, 1) and not any(node.pads):
-        source, target = _as_one_pixel(source, target, emitter.config)
+    config = emitter.config
+    source, strides = _normal(source, target, node)
+    if node.kernel == (1, 1) and _gapless(source, config) and _gapless(target, config):
+        source, target = _as_one_pixel(source), _as_one_pixel(target)
     regions = list(product(
-        spans(source.height, target.height, node.kernel[0], node.strides[0],
+        spans(source.height, target.height, node.kernel[0], strides[0],
               (node.pads[0], node.pads[2]), node.count_include_pad),
-        spans(source.width, target.width, node.kernel[1], node.strides[1],
+        spans(source.width, target.width, node.kernel[1], strides[1],
               (node.pads[1], node.pads[3]), node.count_include_pad),
     ))  # fmt: skip
     if any(rows.size < 1 or columns.size < 1 for rows, columns in regions):
@@ -93,82 +96,150 @@ def emit_pool(emitter: Emitter, node: Pool, source: Map, target: Map, memory: Me
     def divisor(region: tuple[Span, Span]) -> int:
         return 1 if node.kind == "max" else region[0].divisor * region[1].divisor
 
+    op = Op.MAX if node.kind == "max" else Op.SUM
     for region in sorted(regions, key=divisor):
         shift, table = node.scales[divisor(region)]
         emitter.load_table(table)
-        _emit_region(emitter, node, source, target, region, shift, table, memory)
+        _Region(emitter, source, target, *region, strides, op, shift, table, memory).emit()
 
 
-def _as_one_pixel(source: Map, target: Map, config: Config) -> tuple[Map, Map]:
-    """Maps without gaps as one pixel of many channels, which fills all lanes."""
-    for where in (source, target):
-        if not (where.lies_flat and where.pitches[2] == where.channels * config.element_bytes):
-            return source, target
-    count = source.batch * source.height * source.width * source.channels
-    size = count * config.element_bytes
-    source, target = (
-        replace(where, batch=1, height=1, width=1, channels=count, pitches=(size,) * 3)
-        for where in (source, target)
-    )
-    return source, target
+def _normal(source: Map, target: Map, node: Pool) -> tuple[Map, tuple[int, int]]:
+    """Source and strides where windows of one pixel are adjacent: pitches step over the rest."""
+    image, row, pixel = source.pitches
+    height, width = source.height, source.width
+    sy, sx = node.strides
+    if node.kernel[0] == 1 and node.pads[0] == node.pads[2] == 0:
+        row, sy, height = row * sy, 1, target.height
+    if node.kernel[1] == 1 and node.pads[1] == node.pads[3] == 0:
+        pixel, sx, width = pixel * sx, 1, target.width
+    source = replace(source, height=height, width=width, pitches=(image, row, pixel))
+    return source, (sy, sx)
 
 
-def _emit_region(
-    emitter: Emitter,
-    node: Pool,
-    source: Map,
-    target: Map,
-    region: tuple[Span, Span],
-    shift: int,
-    table: Table,
-    memory: Memory,
-) -> None:
-    rows, columns = region
-    config = emitter.config
-    channels, most_columns = _tile(source, region, node.strides, config, memory)
-    for n in range(source.batch):
-        for first, count in _channel_parts(source.channels, channels, config):
-            for x, width in split(columns.count, most_columns):
-                part = Span(
-                    columns.first + x, width, columns.start + x * node.strides[1], columns.size,
-                    columns.divisor,
-                )  # fmt: skip
-                strip = _Strip(rows, part, node.strides, count, config.lanes)
-                held = strip.elements + strip.overhang(config.ti)
-                loops, rest = with_frees(strip.loops(), "nbin", held)
-                emitter.emit(
-                    load=_load(strip, source, n, first, config),
-                    store=_store(strip, target, n, first, config),
-                    nfu=nest(
-                        Op.MAX if node.kind == "max" else Op.SUM, loops,
-                        shift=shift, scale=table.shift, nbin_free=rest,
-                    ),
-                )  # fmt: skip
+def _gapless(where: Map, config: Config) -> bool:
+    return where.lies_flat and where.pitches[2] == where.channels * config.element_bytes
 
 
-def _load(strip: _Strip, source: Map, n: int, first: int, config: Config) -> Load:
-    _, row, pixel = source.pitches
-    runs = pattern(
-        source.at(n, strip.rows.start, strip.columns.start, first * config.element_bytes),
-        strip.channels * config.element_bytes,
-        [(strip.width, pixel), (strip.height, row)],
-    )
-    return Load(runs, (source.region,), strip.overhang(config.ti))
-
-
-def _store(strip: _Strip, target: Map, n: int, first: int, config: Config) -> Store:
-    """Every output row holds ``lanes`` results; runs span rows only where that fills them."""
-    _, row, pixel = target.pitches
-    size = config.element_bytes
-    run, loops = strip.channels * size, []
-    if config.lanes < config.tn and strip.steps_per_tap > 1:
-        run, loops = config.lanes * size, [(strip.steps_per_tap, config.lanes * size)]
-    runs = pattern(
-        target.at(n, strip.rows.first, strip.columns.first, first * size), run,
-        [*loops, (strip.columns.count, pixel), (strip.rows.count, row)],
-        granule=config.tn * size,
+def _as_one_pixel(where: Map) -> Map:
+    """A map without gaps as one pixel of many channels, which fills all lanes."""
+    pixels = where.batch * where.height * where.width
+    return replace(
+        where, batch=1, height=1, width=1, channels=pixels * where.channels,
+        pitches=(pixels * where.pitches[2],) * 3,
     )  # fmt: skip
-    return Store(runs, target.region)
+
+
+@dataclass(frozen=True)
+class _Region:
+    """Outputs of equal window size, and what it takes to make them."""
+
+    emitter: Emitter
+    source: Map
+    target: Map
+    rows: Span
+    columns: Span
+    strides: tuple[int, int]
+    op: Op
+    shift: int
+    table: Table
+    memory: Memory
+
+    def emit(self) -> None:
+        """Emit all strips of the region."""
+        config = self.emitter.config
+        channels, rows, columns = self._tile()
+        for n in range(self.source.batch):
+            for first, count in _channel_parts(self.source.channels, channels, config):
+                for y in _cut(self.rows, rows, self.strides[0]):
+                    for x in _cut(self.columns, columns, self.strides[1]):
+                        self._emit_strip(_Strip(y, x, self.strides, count, config.lanes), n, first)
+
+    def _emit_strip(self, strip: _Strip, n: int, first: int) -> None:
+        """Emit the channels from ``first`` on of one strip of image ``n``."""
+        config = self.emitter.config
+        skip = strip.overhang(config.ti)
+        loops, rest = with_frees(strip.loops(), "nbin", strip.elements + skip)
+        nfu = nest(self.op, loops, shift=self.shift, scale=self.table.shift, nbin_free=rest)
+        size = config.element_bytes
+        _, row, pixel = self.source.pitches
+        load = pattern(
+            self.source.at(n, strip.rows.start, strip.columns.start, first * size),
+            strip.channels * size,
+            [(strip.width, pixel), (strip.height, row)],
+        )
+        # An output row holds as many results as there are lanes; only full ones follow each other.
+        _, row, pixel = self.target.pitches
+        run, loops = strip.channels * size, []
+        if config.lanes < config.tn and strip.steps_per_tap > 1:
+            run, loops = config.lanes * size, [(strip.steps_per_tap, config.lanes * size)]
+        store = pattern(
+            self.target.at(n, strip.rows.first, strip.columns.first, first * size), run,
+            [*loops, (strip.columns.count, pixel), (strip.rows.count, row)],
+            granule=config.tn * size,
+        )  # fmt: skip
+        self.emitter.emit(
+            load=Load(load, (self.source.region,), skip),
+            store=Store(store, self.target.region),
+            nfu=nfu,
+        )
+
+    def _tile(self) -> tuple[int, int, int]:
+        """Channels, rows and columns per strip with the smallest estimated time of the region.
+
+        Strips are as high as the region: NBin slides down over them. Only where the stride leaves
+        gaps between windows, strips are single windows, so that nothing is loaded in vain.
+        """
+        config, channels = self.emitter.config, self.source.channels
+        if self.strides[0] > self.rows.size or self.strides[1] > self.columns.size:
+            return min(channels, config.lanes), 1, 1
+        best = None
+        for steps in _STEPS_PER_TAP:
+            per_strip = min(steps * config.lanes, channels, COUNT_LIMIT * config.lanes)
+            for columns in part_sizes(self.columns.count):
+                estimate = self._estimate(per_strip, columns)
+                if best is None or estimate < best[0]:
+                    best = estimate, per_strip, columns
+        assert best is not None
+        if best[0] == inf:
+            raise UserError("NBin is too small for one pooling window; enlarge nbin_rows")
+        return best[1], self.rows.count, best[2]
+
+    def _estimate(self, channels: int, columns: int) -> float:
+        """Cycles of the region with that many channels and columns per strip; inf if illegal."""
+        config = self.emitter.config
+        strip = _Strip(
+            self.rows, replace(self.columns, count=columns), self.strides, channels, config.lanes
+        )
+        held = strip.reach(config.ti)
+        if held > config.nbin_elements:
+            return inf
+        size = channels * config.element_bytes
+        runs = strip.height * strip.width
+        if size == self.source.pitches[2]:
+            runs, size = strip.height, strip.width * size
+        nbin = runs * run_cycles(size, config.nbin_port, config, self.memory)
+        outputs = self.rows.count * columns * strip.steps_per_tap
+        nfu = outputs * self.rows.size * self.columns.size
+        # What has no room beside the strip before makes the next one wait.
+        late = min(strip.elements, held) - (config.nbin_elements - held)
+        wait = max(0, late) * 8 * config.element_bytes / config.nbin_port
+        strips = -(-self.source.channels // channels) * -(-self.columns.count // columns)
+        return strips * (max(nfu, nbin, outputs) + wait + _STRIP_CYCLES)
+
+
+_STEPS_PER_TAP = (1, 2, 3, 4, 6, 8, 12, 16, COUNT_LIMIT)
+"""Multiples of the lanes that are tried as channels per strip."""
+
+_STRIP_CYCLES = 30
+"""Cycles per strip beyond its steps, about what its instruction takes to be fetched."""
+
+
+def _cut(span: Span, most: int, stride: int) -> list[Span]:
+    """Parts of a span with at most ``most`` windows each."""
+    return [
+        replace(span, first=span.first + at, count=count, start=span.start + at * stride)
+        for at, count in split(span.count, most)
+    ]
 
 
 def _channel_parts(channels: int, most: int, config: Config) -> list[tuple[int, int]]:
@@ -183,46 +254,3 @@ def _channel_parts(channels: int, most: int, config: Config) -> list[tuple[int, 
     if config.lanes < config.tn and rest and count > config.lanes:
         parts[-1:] = [(first, count - rest), (first + count - rest, rest)]
     return parts
-
-
-def _tile(
-    source: Map,
-    region: tuple[Span, Span],
-    strides: tuple[int, int],
-    config: Config,
-    memory: Memory,
-) -> tuple[int, int]:
-    """Channels and columns per strip with the smallest estimated time of the whole region."""
-    rows, columns = region
-    per_cycle = config.nbin_port / (8 * config.element_bytes)
-    best = None
-    whole = min(-(-source.channels // config.lanes), COUNT_LIMIT)
-    for steps in sorted({1, 2, 3, 4, 6, 8, 12, 16, whole}):
-        if steps > whole:
-            break
-        channels = min(steps * config.lanes, source.channels)
-        parts = -(-source.channels // channels)
-        for cuts in range(1, columns.count + 1):
-            width = -(-columns.count // cuts)
-            part = replace(columns, count=width)
-            strip = _Strip(rows, part, strides, channels, config.lanes)
-            if strip.reach(config.ti) > config.nbin_elements:
-                continue
-            nfu = rows.count * width * strip.steps_per_tap * rows.size * columns.size
-            if channels * config.element_bytes == source.pitches[2]:
-                runs, size = strip.height, strip.width * channels
-            else:
-                runs, size = strip.height * strip.width, channels
-            nbin = runs * run_cycles(size * config.element_bytes, config.nbin_port, config, memory)
-            out = rows.count * width * strip.steps_per_tap
-            # What the ring has no room for beside the strip before makes the next one wait.
-            ahead = config.nbin_elements - strip.reach(config.ti)
-            late = max(0.0, (min(strip.elements, strip.reach(config.ti)) - ahead) / per_cycle)
-            estimate = (max(nfu, nbin, out) + late + 30) * parts * cuts
-            if best is None or estimate < best[0]:
-                best = (estimate, channels, width)
-            if late == 0:
-                break
-    if best is None:
-        raise UserError("NBin is too small for one pooling window; enlarge nbin_rows")
-    return best[1], best[2]

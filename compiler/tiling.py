@@ -13,13 +13,13 @@ from .access import COUNT_LIMIT, PatternError
 from .blocks import Block, Convolution, Patch, Tiling, load_runs, passes_of
 from .maps import Map, Region
 from .memory import Memory, run_cycles
+from .split import part_sizes
 
 __all__ = ["choose", "cost"]
 
 
 def _splits(total: int, most: int) -> list[int]:
-    """Sizes of the largest part, over all ways to cut ``total`` into nearly equal parts."""
-    return sorted({-(-total // parts) for parts in range(1, total + 1)} & set(range(1, most + 1)))
+    return [size for size in part_sizes(total) if size <= most]
 
 
 def _channel_counts(shape: Convolution, window: bool, ti: int) -> list[int]:
