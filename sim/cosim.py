@@ -15,6 +15,8 @@ from xml.etree import ElementTree
 from amaranth.back import rtlil
 from amaranth.lib import wiring
 
+from .sharing import share_modules
+
 __all__ = ["SIMULATORS", "simulate", "simulator_environment", "to_verilog"]
 
 SIMULATORS = ("icarus", "verilator")
@@ -33,7 +35,7 @@ def to_verilog(component: wiring.Component, name: str) -> str:
     script = "\n".join(
         (
             "read_rtlil <<END_OF_RTLIL",
-            rtlil.convert(component, name=name, emit_src=False),
+            share_modules(rtlil.convert(component, name=name, emit_src=False)),
             "END_OF_RTLIL",
             "proc",
             "memory_collect",
