@@ -1,0 +1,125 @@
+"""Supervision of a core: start, end, faults, watchdog and soft reset."""
+
+from typing import Any
+
+from amaranth.hdl import Module, Mux, Signal, unsigned
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from .isa import ErrorCode
+
+__all__ = ["Fault", "Supervisor"]
+
+
+class Fault(data.Struct):
+    """A unit's report: ``code`` and ``pc`` count while ``error`` is high."""
+
+    error: unsigned(1)
+    code: ErrorCode
+    pc: unsigned(32)
+
+
+class Supervisor(wiring.Component):
+    """Brings the core back to its power-up state after a program, a fault or a soft reset.
+
+    ::
+
+        IDLE --start--> RUN --finished------------> CLEAR --> IDLE
+                         +---fault, soft reset --> DRAIN --quiet--> CLEAR
+
+    In DRAIN every unit is halted: nothing new is requested, and what is outstanding on the buses
+    runs to its end, as AXI demands. CLEAR resets the units for one cycle. A ``start`` outside IDLE
+    is ignored. If several units report a fault in the same cycle, the first in ``faults`` counts.
+
+    Parameters
+    ----------
+    sources : units that report faults
+
+    Members
+    -------
+    start, reset : In, pulses from the registers
+    finished : In, pulse: the program has ended and everything it started is done
+    faults : In, one Fault per source
+    pc : In(32), instruction to blame when the watchdog expires
+    progress : In, some unit did something in this cycle
+    watchdog : In(32), cycles without progress that are a fault, 0 for never
+    quiet : In, nothing is outstanding on any bus
+    go : Out, pulse: run the program
+    halt : Out, to all units
+    clear : Out, resets all units
+    busy : Out, from ``go`` until the units are reset
+    draining : Out, halted, waiting for ``quiet``
+    fault : Out(Fault), ``error`` is a pulse
+    """
+
+    start: Signal
+    reset: Signal
+    finished: Signal
+    faults: Any
+    pc: Signal
+    progress: Signal
+    watchdog: Signal
+    quiet: Signal
+    go: Signal
+    halt: Signal
+    clear: Signal
+    busy: Signal
+    draining: Signal
+    fault: Any
+
+    def __init__(self, *, sources: int):
+        super().__init__(
+            {
+                "start": In(1),
+                "reset": In(1),
+                "finished": In(1),
+                "faults": In(Fault).array(sources),
+                "pc": In(32),
+                "progress": In(1),
+                "watchdog": In(32),
+                "quiet": In(1),
+                "go": Out(1),
+                "halt": Out(1),
+                "clear": Out(1),
+                "busy": Out(1),
+                "draining": Out(1),
+                "fault": Out(Fault),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+
+        without_progress = Signal(32)
+        m.d.sync += without_progress.eq(
+            Mux(self.progress | ~self.busy, 0, without_progress + self.watchdog.any())
+        )
+        expired = self.watchdog.any() & (without_progress >= self.watchdog)
+
+        with m.FSM():
+            with m.State("IDLE"), m.If(self.start):
+                m.d.comb += self.go.eq(1)
+                m.next = "RUN"
+            with m.State("RUN"):
+                m.d.comb += self.busy.eq(1)
+                with m.If(expired):
+                    m.d.comb += [
+                        self.fault.error.eq(1),
+                        self.fault.code.eq(ErrorCode.WATCHDOG),
+                        self.fault.pc.eq(self.pc),
+                    ]
+                for fault in reversed(list(self.faults)):
+                    with m.If(fault.error):
+                        m.d.comb += self.fault.eq(fault)
+                with m.If(self.finished):
+                    m.next = "CLEAR"
+                with m.If(self.fault.error | self.reset):
+                    m.next = "DRAIN"
+            with m.State("DRAIN"):
+                m.d.comb += [self.busy.eq(1), self.halt.eq(1), self.draining.eq(1)]
+                with m.If(self.quiet):
+                    m.next = "CLEAR"
+            with m.State("CLEAR"):
+                m.d.comb += [self.busy.eq(1), self.halt.eq(1), self.clear.eq(1)]
+                m.next = "IDLE"
+        return m
