@@ -129,12 +129,13 @@ class NbinLoader(wiring.Component):
     def elaborate(self, platform) -> Module:
         m = Module()
         config = self._config
-        # A burst must fit the FIFO: the NFU may not free anything before it has all of it.
+        # A burst is requested when it has room as a whole, so short ones keep the FIFO fuller, and
+        # the fuller it is, the more latency it covers.
         m.submodules.dma = dma = ReadDma(
             address_width=config.address_width,
             data_width=config.nbin_port,
             outstanding=config.outstanding,
-            burst=min(config.burst, config.nbin_fifo),
+            burst=min(config.burst, max(1, config.nbin_fifo // 4)),
         )
         connect(m, flipped(self.axi), dma.axi)
         words = Queue(shape=self._word, depth=config.nbin_fifo + 1)
