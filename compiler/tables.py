@@ -1,18 +1,29 @@
 """Fit NFU-3's piecewise-linear tables to functions.
 
-Between two kinks every function is linear, convex or concave, so the best line over a stretch is
-parallel to its chord, and its error half the largest distance from the chord. For a given error, a
-sweep that makes each segment as long as it can be needs the fewest segments; the smallest error
-that the table's segments allow is found by bisection. Then slopes and offsets become integers: for
-each segment the pair with the smallest error *after* the truncated product and rounding. Segments
-left over (piecewise-linear functions need few) split the worst ones, where a rounded slope shows.
+A function with a centre of symmetry (sigmoid, tanh) is fitted on its upper half, and the table
+mirrored. Between two kinks every function is linear, convex or concave, so the best line over a
+stretch is parallel to its chord, and its error half the largest distance from the chord. For a
+given error, a sweep that makes each segment as long as it can be needs the fewest segments; the
+smallest error that the table's segments allow is found by bisection. Then slopes and offsets become
+integers: for each segment the pair with the smallest error *after* the truncated product and
+rounding. Segments left over (piecewise-linear functions need few) split the worst ones, where a
+rounded slope shows.
 """
 
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
 import numpy as np
 
-from hw.arith.numbers import Table, activate, bounds, compensation, requantise, truncated_product
+from hw.arith.numbers import (
+    Table,
+    activate,
+    bounds,
+    compensation,
+    requantise,
+    saturate,
+    truncated_product,
+)
 from hw.errors import UserError
 
 from .functions import Function
@@ -109,38 +120,57 @@ def _segment(target: np.ndarray, borders: list[int], segments: int) -> list[int]
     return sweep(high)
 
 
-class _Fitter:
-    """Integer coefficients of segments, for one target and one shift."""
+def _mirror(function: Function, target: np.ndarray, width: int) -> int | None:
+    """The constant ``f(x) + f(-x)`` of a curved function, if it has one that a table can hold."""
+    if not any(step.curved for step in function.steps):
+        return None
+    both = target[1:] + target[:0:-1]
+    mirror = round(both[0])
+    exact = bool(np.abs(both - mirror).max() < 1e-6)
+    return mirror if exact and 0 <= mirror <= (1 << width) - 2 else None
 
-    def __init__(self, target: np.ndarray, width: int, drop: int, shift: int):
+
+class _Fitter:
+    """Integer coefficients of segments: for one target, over all samples, and one shift."""
+
+    def __init__(self, target: np.ndarray, width: int, drop: int, shift: int, mirror: int | None):
         self.target = target
-        self.limited = np.clip(target, *bounds(width))
         self.x = _samples(width)
-        self.width, self.drop, self.shift = width, drop, shift
+        self.width, self.drop, self.shift, self.mirror = width, drop, shift, mirror
+        # The offset at each sample is ``base + sign * b``.
+        reflected = (self.x < 0) & (mirror is not None)
+        reflection = ((mirror or 0) << shift) - 2 * compensation(width, drop)
+        self.base = np.where(reflected, reflection, 0)
+        self.sign = np.where(reflected, -1, 1)
 
     def fit(self, first: int, end: int) -> tuple[float, float, int, int]:
         """Largest error, summed error, slope and offset for samples ``first`` to ``end - 1``."""
-        x, target, limited = (v[first:end] for v in (self.x, self.target, self.limited))
-        ideal = _slope(target) * 2.0**self.shift
+        ideal = _slope(self.target[first:end]) * 2.0**self.shift
+        at = np.arange(first, end)
+        if self.mirror is not None:
+            at = np.concatenate([at, len(self.x) - 1 - at])
         low, high = bounds(self.width)
         near = {int(np.clip(round(ideal) + k, low, high)) for k in (-1, 0, 1)}
-        best = None
-        for a in sorted(near, key=lambda a: abs(a - ideal)):
-            product = truncated_product(x, np.asarray(a), self.width, self.drop)
-            rest = target * 2.0**self.shift - product
-            centre = (rest.max() + rest.min()) / 2
-            for eighths in (0, -1, 1, -2, 2):
-                b = round(centre + eighths * 2.0**self.shift / 8)
-                b = int(np.clip(b, *bounds(2 * self.width)))
-                y = requantise(product + b, self.shift, self.width)
-                error = np.abs(y - limited)
-                found = (float(error.max()), float(error.sum()), a, b)
-                if best is None or found[0] < best[0] - 1e-9:
-                    best = found
-                elif found[0] < best[0] + 1e-9 and found[1] < best[1] - 1e-9:
-                    best = found
-        assert best is not None
-        return best
+        slopes = sorted(near, key=lambda a: abs(a - ideal))
+        return _best(line for a in slopes for line in self._lines(at, a))
+
+    def _lines(self, at: np.ndarray, a: int) -> Iterator[tuple[float, float, int, int]]:
+        """Candidates with slope ``a`` for the samples ``at``, as ``fit`` returns them."""
+        target, base, sign = self.target[at], self.base[at], self.sign[at]
+        product = truncated_product(self.x[at], np.asarray(a), self.width, self.drop) + base
+        perfect = sign * (target * 2.0**self.shift - product)
+        centre = (perfect.max() + perfect.min()) / 2
+        limited = np.clip(target, *bounds(self.width))
+        for eighths in (0, -1, 1, -2, 2):
+            b = round(float(centre + eighths * 2.0**self.shift / 8))
+            b = saturate(b, 2 * self.width)
+            error = np.abs(requantise(product + sign * b, self.shift, self.width) - limited)
+            yield float(error.max()), float(error.sum()), a, b
+
+
+def _best(lines: Iterable[tuple[float, float, int, int]]) -> tuple[float, float, int, int]:
+    """The first line with the smallest largest error, and among equals the smallest sum."""
+    return min(lines, key=lambda line: (round(line[0], 9), round(line[1], 6)))
 
 
 def _slope(target: np.ndarray) -> float:
@@ -148,18 +178,21 @@ def _slope(target: np.ndarray) -> float:
     return (target[-1] - target[0]) / max(1, len(target) - 1)
 
 
-def _largest_shift(target: np.ndarray, starts: list[int], width: int, drop: int) -> int:
+def _largest_shift(
+    target: np.ndarray, starts: list[int], width: int, drop: int, mirror: int | None
+) -> int:
     """The shift that gives slopes the most fraction bits while slopes and offsets still fit."""
-    low, _ = bounds(width)
+    low, high = bounds(width)
     slopes, offsets = [], []
     for first, end in zip(starts, [*starts[1:], len(target)], strict=True):
         slope = _slope(target[first:end])
+        offset = target[first] - slope * (first + low)
         slopes.append(abs(slope))
-        offsets.append(abs(target[first] - slope * (first + low)) + 1)
-    room = bounds(2 * width)[1] - 2 * abs(compensation(width, drop))
+        offsets += [abs(offset) + 1, abs((mirror or 0) - offset) + 1]
+    room = bounds(2 * width)[1] - 4 * abs(compensation(width, drop))
     for shift in range(2 * width - 1, -1, -1):
         scale = 2.0**shift
-        if max(slopes) * scale <= -low - 1 and max(offsets) * scale <= room:
+        if max(slopes) * scale <= high and max(offsets) * scale <= room:
             return shift
     raise ValueError(f"no table of {width} bits has a slope of {max(slopes):g}")
 
@@ -187,13 +220,17 @@ def fit(
     """
     x = _samples(width)
     target = _target(function, x, input_frac, output_frac)
+    mirror = _mirror(function, target, width)
+    begin = 0 if mirror is None else len(x) // 2
     borders = function.pieces(np.ldexp(x.astype(np.float64), -input_frac))
+    borders = [begin, *(border for border in borders if border > begin)]
     if len(borders) > segments:
         raise UserError(
             f"segments must be at least {len(borders)} for {function.steps}, not {segments}"
         )
     starts = _segment(target, borders, segments)
-    fitter = _Fitter(target, width, drop, _largest_shift(target, starts, width, drop))
+    shift = _largest_shift(target, starts, width, drop, mirror)
+    fitter = _Fitter(target, width, drop, shift, mirror)
     ends = [*starts[1:], len(target)]
     lines = {first: (end, *fitter.fit(first, end)) for first, end in zip(starts, ends, strict=True)}
 
@@ -213,5 +250,6 @@ def fit(
         breakpoints=tuple(int(x[s]) for s in starts[1:]) + (int(x[-1]),) * unused,
         a=tuple(lines[s][3] for s in starts) + (last[3],) * unused,
         b=tuple(lines[s][4] for s in starts) + (last[4],) * unused,
-        shift=fitter.shift,
+        shift=shift,
+        mirror=mirror,
     )

@@ -13,6 +13,7 @@ from typing import TypeVar
 import numpy as np
 
 __all__ = [
+    "NO_MIRROR",
     "Table",
     "activate",
     "bounds",
@@ -22,6 +23,7 @@ __all__ = [
     "requantise",
     "saturate",
     "truncated_product",
+    "wrap",
 ]
 
 Integers = TypeVar("Integers", int, np.ndarray)
@@ -38,6 +40,12 @@ def saturate(value: Integers, width: int) -> Integers:
     if isinstance(value, np.ndarray):
         return np.clip(value, low, high)
     return max(low, min(high, value))
+
+
+def wrap(value: Integers, width: int) -> Integers:
+    """The low ``width`` bits of ``value`` as a signed integer."""
+    half = 1 << (width - 1)
+    return ((value + half) & ((1 << width) - 1)) - half
 
 
 def requantise(value: Integers, shift: int, width: int) -> Integers:
@@ -84,6 +92,10 @@ def truncated_product(x: Integers, w: Integers, width: int, drop: int) -> Intege
     return total + compensation(width, drop)
 
 
+NO_MIRROR = -1
+"""What stands in memory for ``Table.mirror = None``: all bits set."""
+
+
 @dataclass(frozen=True)
 class Table:
     """Coefficients of NFU-3: y = (a[i] * x + b[i]) / 2**shift on segment i.
@@ -91,18 +103,26 @@ class Table:
     Segment ``i`` holds the ``x`` with ``breakpoints[i-1] <= x < breakpoints[i]``; a value's segment
     is therefore the number of breakpoints that are at most ``x``.
 
+    With ``mirror``, the table holds the upper half of a function with ``f(x) + f(-x) = mirror``
+    (tanh 0, sigmoid 1), which doubles the segments: a negative ``x`` uses the segment of its
+    complement ``~x``, and instead of ``b[i]`` the offset ``(mirror << shift) - b[i] - 2 *
+    compensation`` (the line reflected; the truncated product adds its compensation either way).
+
     Parameters
     ----------
     breakpoints : S-1 integers of ``width`` bits, ascending (equal ones make empty segments)
     a : S slopes, ``width`` bits
     b : S offsets, ``2 * width`` bits, with the weight of the product ``a * x``
     shift : right shift of the sum, 0 to ``2 * width - 1``
+    mirror : None, or 0 to ``2**width - 2`` in units of the output; reflected offsets wrap to
+        ``2 * width`` bits
     """
 
     breakpoints: tuple[int, ...]
     a: tuple[int, ...]
     b: tuple[int, ...]
     shift: int
+    mirror: int | None = None
 
     def __post_init__(self):
         if not len(self.a) == len(self.b) == len(self.breakpoints) + 1:
@@ -120,9 +140,13 @@ class Table:
 
 def interpolate(x: np.ndarray, table: Table, width: int, drop: int) -> np.ndarray:
     """``a * x + b`` of each element's segment, before the shift: one truncated product, one add."""
-    segment = np.searchsorted(np.asarray(table.breakpoints, dtype=np.int64), x, side="right")
+    key = x if table.mirror is None else np.where(x < 0, ~x, x)
+    segment = np.searchsorted(np.asarray(table.breakpoints, dtype=np.int64), key, side="right")
     a = np.asarray(table.a, dtype=np.int64)[segment]
     b = np.asarray(table.b, dtype=np.int64)[segment]
+    if table.mirror is not None:
+        reflected = (table.mirror << table.shift) - b - 2 * compensation(width, drop)
+        b = np.where(x < 0, wrap(reflected, 2 * width), b)
     return truncated_product(x, a, width, drop) + b
 
 
