@@ -118,8 +118,9 @@ class _Beats(wiring.Component):
         # Join what is held with the piece.
         held = Signal(self._data_width, reset_less=True)
         waiting = Signal.like(place.start, reset_less=True)
+        begun = Signal()  # a piece of this beat is held
         fill = Signal.like(place.start)
-        m.d.comb += fill.eq(Mux(opening, place.start, waiting))
+        m.d.comb += fill.eq(Mux(opening & ~begun, place.start, waiting))
         turned = rotate_up(m, Value.cast(piece), fill, 8, "turned")
         joined = Signal(self._data_width)
         for n in range(count):
@@ -142,9 +143,13 @@ class _Beats(wiring.Component):
             self.place.ready.eq(sent & last_beat),
         ]
         with m.If(used):
-            m.d.sync += [held.eq(Mux(complete, turned, joined)), waiting.eq(total)]
+            m.d.sync += [
+                held.eq(Mux(complete, turned, joined)),
+                waiting.eq(total),
+                begun.eq(1),
+            ]
         with m.If(sent):
-            m.d.sync += beat.eq(Mux(last_beat, 0, beat + 1))
+            m.d.sync += [beat.eq(Mux(last_beat, 0, beat + 1)), begun.eq(0)]
 
         # A row ends with its last piece, or with its run.
         m.d.comb += [
@@ -191,11 +196,11 @@ class WriteDma(wiring.Component):
     ----------
     address_width : bits of an address; addresses wrap there
     data_width : bits of a beat, a power of two; beyond 1024 AWSIZE reads 7
-    burst : most beats of a burst (the next lower power of two is used, less if ``rows`` rows do not
-        fill it)
+    burst : most beats of a burst (the next lower power of two is used; less if half of ``rows``
+        does not fill it)
     row_bytes : bytes of a row
-    rows : capacity of the FIFO of rows; it must hold the rows of a beat, and one more if a row is
-        longer than a beat
+    rows : capacity of the FIFO of rows; at least the rows of a beat, or 2 if a row is longer than
+        a beat
     outstanding : most bursts that wait for their response
 
     Members
@@ -240,9 +245,9 @@ class WriteDma(wiring.Component):
             raise ValueError(f"outstanding must be at least 2, not {outstanding!r}")
         beat_bytes = data_width // 8
         # A row that is longer than a beat stays in the FIFO while a burst ends inside it.
-        limit = (rows - (row_bytes > beat_bytes)) * row_bytes
-        if limit < beat_bytes:
-            least = 2 if row_bytes > beat_bytes else -(-beat_bytes // row_bytes)
+        extra = int(row_bytes > beat_bytes)
+        least = -(-beat_bytes // row_bytes) + extra
+        if rows < least:
             raise ValueError(
                 f"rows must be at least {least} to fill a beat of {beat_bytes} bytes with rows of "
                 f"{row_bytes} bytes, not {rows!r}"
@@ -251,7 +256,8 @@ class WriteDma(wiring.Component):
         self._data_width = data_width
         self._row_bytes = row_bytes
         self._rows = rows
-        self._limit = min(limit, burst * beat_bytes)
+        # Half of the FIFO, so that the rows of the next burst gather while this one is sent.
+        self._limit = min((max(rows // 2, least) - extra) * row_bytes, burst * beat_bytes)
         self._outstanding = outstanding
         super().__init__(
             {

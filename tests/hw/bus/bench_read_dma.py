@@ -8,7 +8,7 @@ from cocotb.triggers import RisingEdge
 from cocotbext.axi import AxiReadBus, AxiSlaveRead
 
 from tests.hw.bus.axi_models import AddressMonitor, ReadMemory
-from tests.hw.bus.patterns import encode, pattern, random_pattern, run_addresses
+from tests.hw.bus.patterns import encode, gaps, pattern, pauses, random_pattern, run_addresses
 from tests.streams import StreamPort, dut_config, start
 
 CONFIG = dut_config()
@@ -16,17 +16,6 @@ BEAT = CONFIG["data_width"] // 8
 BURST, OUTSTANDING = CONFIG["burst"], CONFIG["outstanding"]
 UNIT = BEAT if CONFIG["aligned"] else 1
 MEMORY = 1 << 16
-
-
-def gaps(rng, stall):
-    """Waiting times for one handshake: often none, up to ``stall`` cycles."""
-    return (lambda: rng.choice((0, 0, rng.randint(0, stall)))) if stall else None
-
-
-def pauses(rng):
-    """A pause generator for cocotbext-axi."""
-    while True:
-        yield rng.random() < 0.4
 
 
 def expected_words(memory, descriptors):
@@ -117,7 +106,7 @@ class Bench:
         while True:
             await port.receive(1, gaps(self.rng, stall))
 
-    async def read(self, descriptors, stall=0, limit=200_000):
+    async def read(self, descriptors, stall=0, limit=20_000):
         """Send descriptors and wait for all their words."""
         expected = expected_words(self.memory, descriptors)
         words = [encode(descriptor) for descriptor in descriptors]

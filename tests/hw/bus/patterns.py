@@ -1,10 +1,21 @@
-"""Random memory access patterns, and what a DMA must make of them."""
+"""Random memory access patterns and waiting times for the DMA benches."""
 
 import random
 
 from hw.bus.descriptor import Descriptor
 
-__all__ = ["encode", "pattern", "random_pattern", "run_addresses"]
+__all__ = ["encode", "gaps", "pattern", "pauses", "random_pattern", "run_addresses"]
+
+
+def gaps(rng, stall):
+    """Waiting times for one handshake: often none, up to ``stall`` cycles."""
+    return (lambda: rng.choice((0, 0, rng.randint(0, stall)))) if stall else None
+
+
+def pauses(rng):
+    """A pause generator for cocotbext-axi."""
+    while True:
+        yield rng.random() < 0.4
 
 
 def pattern(address: int, run: int, count=(1, 1, 1), stride=(0, 0, 0)) -> dict:
