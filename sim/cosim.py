@@ -50,7 +50,9 @@ def to_verilog(component: wiring.Component, name: str) -> str:
     )  # fmt: skip
     if done.returncode:
         raise RuntimeError(f"Yosys could not convert {name!r}:\n{done.stderr}")
-    return done.stdout
+    # A switch of several cases becomes a function, which Icarus takes for a system function if its
+    # name begins with a dollar sign, escaped or not.
+    return done.stdout.replace("\\$procmux$", "\\procmux$")
 
 
 def simulator_environment(simulator: str) -> dict[str, str]:
