@@ -1,8 +1,10 @@
 """Options and fixtures shared by all tests."""
 
+import shutil
+
 import pytest
 
-from sim.cosim import SIMULATORS
+from sim.cosim import SIMULATORS, simulate
 
 
 def pytest_addoption(parser):
@@ -22,7 +24,8 @@ def pytest_generate_tests(metafunc):
 @pytest.fixture
 def bench(simulator, tmp_path, pytestconfig):
     """``bench(component, name, test_module, config)`` runs a cocotb bench on the RTL."""
-    from sim.cosim import simulate
+    if simulator == "icarus" and shutil.which("iverilog") is None:
+        pytest.skip("Icarus Verilog is not installed; install it with: apt-get install iverilog")
 
     def run(component, name, test_module, config=None, **options):
         simulate(
