@@ -6,7 +6,7 @@ from math import prod
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from hw.arith.numbers import bounds, compensation, requantise, truncated_product
+from hw.arith.numbers import NO_MIRROR, bounds, compensation, requantise, truncated_product, wrap
 from hw.diannao.config import Config
 from hw.diannao.isa import NfuIn, NfuOut
 from hw.nfu.layouts import Op
@@ -197,18 +197,18 @@ class Nfu:
         return sums.transpose(*(order.index(loop) for loop in outer), -1).reshape(-1, tn)
 
     def _truncated_matmul(self, x: np.ndarray, w: np.ndarray) -> np.ndarray:
-        """``sum_k T(x[b, p, k], w[b, k, n])`` of narrow integers, as int64."""
+        """``sum_k T(x[b, p, k], w[b, k, n])`` of integers in their own width, as int64."""
         width, drop = self._config.width, self._config.drop
-        x, w = x.astype(np.int32), w.astype(np.int32)
         sums = (x.astype(np.float64) @ w.astype(np.float64)).astype(np.int64)
+        sums += x.shape[-1] * compensation(width, drop)
+        exact = np.float32 if x.shape[-1] << drop < 1 << 24 else np.float64
+        x = x.astype(np.int32)
         for j in range(drop):
-            # What row j of the multipliers' arrays leaves out, if bit j of the synapse is set.
-            lost = (1 << (drop - j)) - 1
-            exact = np.float32 if x.shape[-1] * lost < 1 << 24 else np.float64
-            left_out = (x & lost).astype(exact) @ (w >> j & 1).astype(exact)
-            sign = -1 if j == width - 1 else 1
-            sums -= sign * left_out.astype(np.int64) << j
-        return sums + x.shape[-1] * compensation(width, drop)
+            # What row j of the multipliers' arrays leaves out; the sign bit is negative by itself.
+            row = w & np.array(1 << j).astype(w.dtype)
+            lost = x & ((1 << (drop - j)) - 1)
+            sums -= (lost.astype(exact) @ row.astype(exact)).astype(np.int64)
+        return sums
 
     # NFU-3
 
@@ -225,10 +225,17 @@ class Nfu:
         breakpoints -= (breakpoints >> (width - 1)) << width
 
         x = requantise(sums, nest.slot.shift, width)
+        mirrored = breakpoints[0] != NO_MIRROR
+        key = np.where(mirrored & (x < 0), ~x, x)
         segment = np.zeros(x.shape, dtype=np.int64)
         for breakpoint_ in breakpoints[1:].tolist():
-            segment += x >= breakpoint_
-        y = truncated_product(x, slopes[segment], width, config.drop) + offsets[segment]
+            segment += key >= breakpoint_
+        offset = offsets[segment]
+        if mirrored:
+            constant = (self._table[0] & low_half) << nest.slot.scale
+            reflected = constant - offset - 2 * compensation(width, config.drop)
+            offset = np.where(x < 0, wrap(reflected, 2 * width), offset)
+        y = truncated_product(x, slopes[segment], width, config.drop) + offset
         return requantise(y, nest.slot.scale, width)
 
 
