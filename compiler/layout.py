@@ -14,6 +14,7 @@ from sim.graph import Add, Concat, Conv, Gemm, Graph, Node, Pool, Tensor
 from sim.program import TensorLayout
 
 from .maps import Map, Region
+from .segments import inputs_of
 
 __all__ = ["Layout", "place"]
 
@@ -32,6 +33,8 @@ class _Storage:
     halo: tuple[int, int, int, int] = (0, 0, 0, 0)
     packed: bool = False
     """Rows follow each other without gaps, as a classifier layer wants them."""
+    by_columns: bool = False
+    """Stored (n, x, y, c), see ``place``."""
     address: int = 0
     pitches: tuple[int, int, int] = (0, 0, 0)
 
@@ -40,11 +43,15 @@ class _Storage:
         beat = max(config.nbin_port, config.nbout_port) // 8
         n, c, h, w = self.extents
         top, left, bottom, right = self.halo
-        pixel = c * config.element_bytes
-        row = (left + w + right) * pixel
+        element = c * config.element_bytes
+        extents = left + w + right, top + h + bottom
+        if self.by_columns:
+            extents = extents[::-1]
+        line = extents[0] * element
         if not self.packed:
-            row = -(-row // beat) * beat
-        image = (top + h + bottom) * row
+            line = -(-line // beat) * beat
+        image = extents[1] * line
+        row, pixel = (element, line) if self.by_columns else (line, element)
         self.pitches = (image, row, pixel)
         start = -(-cursor // beat) * beat
         self.address = start + top * row + left * pixel
@@ -143,6 +150,9 @@ def _sliced(graph: Graph) -> tuple[Layout, _Slices]:
 def place(graph: Graph, config: Config) -> Layout:
     """Lay out all tensors of a segment, from address 0 upwards.
 
+    An input image of few channels for convolutions only is stored by columns: the (ky, c) neurons
+    of a window are then contiguous, and whole windows, which fill the lanes best, cost few runs.
+
     Raises
     ------
     UserError
@@ -165,6 +175,12 @@ def place(graph: Graph, config: Config) -> Layout:
             here.halo = tuple(map(max, here.halo, node.pads))  # type: ignore
         elif isinstance(node, Gemm):
             storage(node.input).packed = True
+    for name in graph.inputs:
+        readers = [node for node in layout.nodes if name in inputs_of(node)]
+        if name in storages and all(
+            isinstance(node, Conv) and node.weight.shape[2] > 1 for node in readers
+        ):
+            storages[name].by_columns = graph.tensors[name].shape[1] < config.ti
     pairs = [
         (storage(a), storage(b)) for node in layout.nodes if isinstance(node, Add)
         for a, b in [node.inputs]

@@ -186,30 +186,28 @@ class _Region:
     def _tile(self) -> tuple[int, int, int]:
         """Channels, rows and columns per strip with the smallest estimated time of the region.
 
-        Strips are as high as the region: NBin slides down over them. Only where the stride leaves
-        gaps between windows, strips are single windows, so that nothing is loaded in vain.
+        Strips are as high as the region, NBin slides down over them, except where NBin is too small
+        or the stride leaves gaps between windows. Single windows of one step per tap always fit.
         """
         config, channels = self.emitter.config, self.source.channels
+        best = self._estimate(min(channels, config.lanes), 1, 1), min(channels, config.lanes), 1, 1
         if self.strides[0] > self.rows.size or self.strides[1] > self.columns.size:
-            return min(channels, config.lanes), 1, 1
-        best = None
+            return best[1:]
         for steps in _STEPS_PER_TAP:
             per_strip = min(steps * config.lanes, channels, COUNT_LIMIT * config.lanes)
             for columns in part_sizes(self.columns.count):
-                estimate = self._estimate(per_strip, columns)
-                if best is None or estimate < best[0]:
-                    best = estimate, per_strip, columns
-        assert best is not None
-        if best[0] == inf:
-            raise UserError("NBin is too small for one pooling window; enlarge nbin_rows")
-        return best[1], self.rows.count, best[2]
+                for rows in (self.rows.count, 1):
+                    estimate = self._estimate(per_strip, rows, columns)
+                    best = min(best, (estimate, per_strip, rows, columns))
+        return best[1:]
 
-    def _estimate(self, channels: int, columns: int) -> float:
-        """Cycles of the region with that many channels and columns per strip; inf if illegal."""
+    def _estimate(self, channels: int, rows: int, columns: int) -> float:
+        """Cycles of the region with strips of such size; infinite if NBin is too small."""
         config = self.emitter.config
         strip = _Strip(
-            self.rows, replace(self.columns, count=columns), self.strides, channels, config.lanes
-        )
+            replace(self.rows, count=rows), replace(self.columns, count=columns),
+            self.strides, channels, config.lanes,
+        )  # fmt: skip
         held = strip.reach(config.ti)
         if held > config.nbin_elements:
             return inf
@@ -218,12 +216,13 @@ class _Region:
         if size == self.source.pitches[2]:
             runs, size = strip.height, strip.width * size
         nbin = runs * run_cycles(size, config.nbin_port, config, self.memory)
-        outputs = self.rows.count * columns * strip.steps_per_tap
+        outputs = rows * columns * strip.steps_per_tap
         nfu = outputs * self.rows.size * self.columns.size
         # What has no room beside the strip before makes the next one wait.
         late = min(strip.elements, held) - (config.nbin_elements - held)
         wait = max(0, late) * 8 * config.element_bytes / config.nbin_port
-        strips = -(-self.source.channels // channels) * -(-self.columns.count // columns)
+        strips = -(-self.source.channels // channels)
+        strips *= -(-self.rows.count // rows) * -(-self.columns.count // columns)
         return strips * (max(nfu, nbin, outputs) + wait + _STRIP_CYCLES)
 
 

@@ -4,14 +4,16 @@ from collections.abc import Sequence
 
 from sim.graph import Add, Concat, Graph, Host, Node
 
-__all__ = ["segments"]
+__all__ = ["inputs_of", "outputs_of", "segments"]
 
 
-def _inputs(node: Node) -> Sequence[str]:
+def inputs_of(node: Node) -> Sequence[str]:
+    """Tensors that a node reads."""
     return node.inputs if isinstance(node, Add | Concat | Host) else (node.input,)
 
 
-def _outputs(node: Node) -> Sequence[str]:
+def outputs_of(node: Node) -> Sequence[str]:
+    """Tensors that a node makes."""
     return node.outputs if isinstance(node, Host) else (node.output,)
 
 
@@ -31,7 +33,7 @@ def segments(graph: Graph) -> list[Graph | Host]:
         if core:
             result.append(_segment(graph, core, f"{graph.name}.{len(result)}"))
         if not hosts and not core:
-            missing = sorted({name for node in remaining for name in _inputs(node)} - known)
+            missing = sorted({name for node in remaining for name in inputs_of(node)} - known)
             raise ValueError(f"nodes must be in topological order, but nothing makes {missing}")
     return result
 
@@ -40,19 +42,19 @@ def _ready(remaining: list[Node], known: set[str], *, host: bool) -> list[Node]:
     """Take the nodes of one kind that can run from ``remaining``; their outputs become known."""
     taken = []
     for node in remaining[:]:
-        if isinstance(node, Host) == host and known.issuperset(_inputs(node)):
+        if isinstance(node, Host) == host and known.issuperset(inputs_of(node)):
             taken.append(node)
             remaining.remove(node)
-            known.update(_outputs(node))
+            known.update(outputs_of(node))
     return taken
 
 
 def _segment(graph: Graph, nodes: list[Node], name: str) -> Graph:
-    made = [tensor for node in nodes for tensor in _outputs(node)]
-    read = list(dict.fromkeys(tensor for node in nodes for tensor in _inputs(node)))
+    made = [tensor for node in nodes for tensor in outputs_of(node)]
+    read = list(dict.fromkeys(tensor for node in nodes for tensor in inputs_of(node)))
     inside = {id(node) for node in nodes}
     wanted = set(graph.outputs).union(
-        *(_inputs(node) for node in graph.nodes if id(node) not in inside)
+        *(inputs_of(node) for node in graph.nodes if id(node) not in inside)
     )
     inputs = [tensor for tensor in read if tensor not in made]
     return Graph(

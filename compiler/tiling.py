@@ -128,14 +128,18 @@ def cost(
         # Loads of NBin: runs per pass and their length.
         wide = (columns - 1) * sx + kx
         size = passes.channels * config.element_bytes
+        misaligned = size * 8 % config.nbin_port != 0
         if tiling.window:
-            runs = images * rows * wide * ky
+            runs = images * rows * wide
+            if size == shape.pitches[1]:
+                size *= ky
+            else:
+                runs *= ky
         elif size == shape.pitches[2]:
             runs = images * ((rows - 1) * sy + ky)
             size = round(size * wide)
         else:
             runs = images * ((rows - 1) * sy + ky) * wide
-        misaligned = (passes.channels * config.element_bytes * 8) % config.nbin_port != 0
         nbin += (
             passes.count * runs * (run_cycles(size, config.nbin_port, config, memory) + misaligned)
         )

@@ -43,6 +43,7 @@ class Network:
             tuple(self.numbers(width, segments).tolist()),
             tuple(self.numbers(2 * width - 2, segments).tolist()),
             width - 1,
+            mirror=None if self.rng.random() < 0.5 else int(self.rng.integers(0, (1 << width) - 1)),
         )
 
     def _tensor(self, *shape: int) -> str:
