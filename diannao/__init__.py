@@ -1,0 +1,17 @@
+"""What a user touches: run a model on a generated core, generate the core, name configurations."""
+
+from hw.diannao.config import CONFIGS, Config
+from hw.errors import UserError
+
+from .configs import load_config
+from .session import MismatchError, Output, Session
+
+__all__ = [
+    "CONFIGS",
+    "Config",
+    "MismatchError",
+    "Output",
+    "Session",
+    "UserError",
+    "load_config",
+]

@@ -45,7 +45,7 @@ def core_verilog(config: Config) -> str:
         from hw.diannao.core import Core  # elaboration only if it is needed
 
         log.info("generating Verilog of %s", config.name)
-        (folder / "core.sv").write_text(to_verilog(Core(config), "core"))
+        (folder / "core.sv").write_text(to_verilog(Core(config=config), "core"))
 
     return (cached("verilog", key, make) / "core.sv").read_text()
 

@@ -165,8 +165,8 @@ class Model:
             answer = "no answer" if response < 0 else Response(response).name
             raise RuntimeError(f"{access} of register {address:#x} failed: {answer}")
 
-    def profile(self) -> np.ndarray:
-        """What happened since the model was made, by tag: a copy as a ``PROFILE`` array."""
+    def profile(self, tags: int = _TAGS) -> np.ndarray:
+        """What happened since the model was made: a copy of the first ``tags`` entries, by tag."""
         address = self._lib.harness_profile(self._handle)
         raw = ctypes.cast(address, ctypes.POINTER(ctypes.c_uint8))
-        return np.ctypeslib.as_array(raw, (_TAGS * PROFILE.itemsize,)).view(PROFILE).copy()
+        return np.ctypeslib.as_array(raw, (tags * PROFILE.itemsize,)).view(PROFILE).copy()

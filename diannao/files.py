@@ -1,0 +1,69 @@
+"""Files: outputs that appear complete or not at all, and inputs with clear errors."""
+
+import os
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from hw.errors import UserError
+
+__all__ = ["check_writable", "read_npz", "replacing"]
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a temporary name beside ``path``; what is written there becomes ``path`` at the end.
+
+    If the body raises, ``path`` stays as it was and the temporary file is gone.
+
+    Raises
+    ------
+    UserError
+        If the folder cannot be written.
+    """
+    check_writable(path)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent)
+    os.close(handle)
+    partial = Path(name)
+    try:
+        yield partial
+        partial.chmod(0o666 & ~_umask())
+        partial.replace(path)
+    except OSError as error:
+        raise UserError(f"cannot write {str(path)!r}: {error.strerror or error}") from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def check_writable(path: Path) -> None:
+    """Raise UserError if a file ``path`` cannot be made, so that this is known before the work."""
+    if path.is_dir():
+        raise UserError(f"cannot write {str(path)!r}: it is a folder")
+    if not path.parent.is_dir():
+        raise UserError(f"cannot write {str(path)!r}: there is no folder {str(path.parent)!r}")
+    if not os.access(path.parent, os.W_OK) or (path.exists() and not os.access(path, os.W_OK)):
+        raise UserError(f"cannot write {str(path)!r}: permission denied")
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def read_npz(path: Path) -> dict[str, np.ndarray]:
+    """All arrays of an .npz file; UserError if it is none or cannot be read."""
+    try:
+        content = np.load(path, allow_pickle=False)
+        if isinstance(content, np.ndarray):
+            raise UserError(f"{str(path)!r} must be an .npz file (numpy.savez), not a single array")
+        with content:
+            return {name: content[name] for name in content.files}
+    except OSError as error:
+        raise UserError(f"cannot read {str(path)!r}: {error.strerror or error}") from None
+    except (ValueError, EOFError, zipfile.BadZipFile):
+        raise UserError(f"{str(path)!r} is not an .npz file; make it with numpy.savez") from None

@@ -1,0 +1,103 @@
+"""The report of a session: cycles, bound, efficiency, traffic and stalls, layer by layer."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from compiler.bound import bound_cycles
+from hw.diannao.config import Config
+from sim.execution import Activity
+from sim.memory import MemorySettings
+from sim.ports import STREAMS
+from sim.program import Layer
+
+__all__ = ["LayerRecord", "Record"]
+
+_PORTS = ("nbin", "sb", "nbout")
+
+
+def _efficiency(bound: float, cycles: int | None) -> float | None:
+    return bound / cycles if cycles else None
+
+
+def _add(target: dict[str, int], more: Mapping[str, int]) -> None:
+    for key, value in more.items():
+        target[key] = target.get(key, 0) + value
+
+
+@dataclass
+class LayerRecord:
+    """One layer, summed over all batches that were run."""
+
+    name: str
+    op: str
+    macs: int = 0
+    bound_cycles: float = 0.0
+    cycles: int | None = None
+    active: int | None = None
+    source: str | None = None
+    compulsory_bytes: dict[str, int] = field(default_factory=dict)
+    stalls: dict[str, int] = field(default_factory=dict)
+    bytes: dict[str, int] = field(default_factory=dict)
+
+    def expect(self, layer: Layer, config: Config, memory: MemorySettings) -> None:
+        """Count what ``layer`` has to do at least."""
+        self.macs += layer.macs
+        self.bound_cycles += bound_cycles(layer, config, memory.bandwidth)
+        _add(self.compulsory_bytes, layer.bytes)
+
+    def count(self, activity: Activity, source: str) -> None:
+        """Count what happened."""
+        self.source = source
+        self.cycles = (self.cycles or 0) + activity.cycles
+        self.active = (self.active or 0) + activity.active
+        _add(self.stalls, activity.stalls)
+        _add(self.bytes, {name: activity.bytes[name] for name in _PORTS})
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "name": self.name, "op": self.op, "source": self.source, "cycles": self.cycles,
+            "macs": self.macs, "bound_cycles": round(self.bound_cycles, 1),
+            "efficiency": _efficiency(self.bound_cycles, self.cycles), "nfu_active": self.active,
+            "stalls": self.stalls, "bytes": self.bytes, "compulsory_bytes": self.compulsory_bytes,
+        }  # fmt: skip
+
+
+@dataclass
+class Record:
+    """Everything that a session counts; ``to_json`` is the form of ``--report``."""
+
+    model: str
+    config: Config
+    target: str
+    memory: MemorySettings
+    images: int = 0
+    cycles: int | None = None
+    bytes: dict[str, int] = field(default_factory=lambda: dict.fromkeys(STREAMS, 0))
+    layers: dict[str, LayerRecord] = field(default_factory=dict)
+    host: list[dict[str, str]] = field(default_factory=list)
+    saturated: dict[str, int] = field(default_factory=dict)
+    saturated_sums: dict[str, int] = field(default_factory=dict)
+    checked_tensors: int = 0
+
+    def expect(self, layer: Layer) -> None:
+        """Count the work of ``layer`` for one batch."""
+        record = self.layers.setdefault(layer.name, LayerRecord(layer.name, layer.op))
+        record.expect(layer, self.config, self.memory)
+
+    def to_json(self, float_error: dict[str, float] | None = None) -> dict[str, Any]:
+        layers = list(self.layers.values())
+        bound = sum(layer.bound_cycles for layer in layers)
+        stalls: dict[str, int] = {}
+        for layer in layers:
+            _add(stalls, layer.stalls)
+        return {
+            "model": self.model, "config": self.config.name, "target": self.target,
+            "images": self.images, "cycles": self.cycles,
+            "macs": sum(layer.macs for layer in layers), "bound_cycles": round(bound, 1),
+            "efficiency": _efficiency(bound, self.cycles), "bytes": self.bytes, "stalls": stalls,
+            "layers": [layer.to_json() for layer in layers], "host": self.host,
+            "float_error": float_error, "saturated": self.saturated,
+            "saturated_sums": self.saturated_sums, "checked_tensors": self.checked_tensors,
+            "configuration": asdict(self.config), "memory": asdict(self.memory),
+        }  # fmt: skip

@@ -1,0 +1,33 @@
+"""The targets by name."""
+
+from pathlib import Path
+
+from hw.diannao.config import Config
+from sim.execution import Progress, Target
+from sim.isa import IsaTarget
+from sim.memory import MemorySettings
+
+__all__ = ["TARGETS", "make_target"]
+
+TARGETS = ("golden", "isa", "verilator", "icarus")
+
+
+def make_target(
+    name: str,
+    config: Config,
+    memory: MemorySettings,
+    trace: Path | None,
+    progress: Progress,
+) -> Target | None:
+    """The target ``name`` for programs of ``config``; None for golden, which executes none."""
+    if name == "golden":
+        return None
+    if name == "isa":
+        return IsaTarget(config)
+    if name == "icarus":
+        from sim.icarus import IcarusTarget
+
+        return IcarusTarget(config, memory, progress)
+    from sim.verilator.target import VerilatorTarget
+
+    return VerilatorTarget(config, memory, trace=trace, progress=progress)
