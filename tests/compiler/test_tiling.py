@@ -1,0 +1,131 @@
+"""The search for tiles: what it finds is legal, fills the lanes, and is near the bound."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from compiler.blocks import Convolution, Patch, Tiling, passes_of
+from compiler.memory import Memory
+from compiler.tiling import choose, cost
+from hw.diannao.config import CONFIGS, Config
+
+CONFIG = CONFIGS["fpga-16x16"]
+MEMORY = Memory()
+
+
+def convolution(batch, height, width, channels, outputs, kernel, stride=1, by_columns=False):
+    """A convolution of a square kernel over a map without gaps."""
+    pixel = 2 * channels
+    wide, high = (extent * stride + kernel for extent in (width, height))
+    row, pixel = (pixel, high * pixel) if by_columns else (wide * pixel, pixel)
+    pitches = (wide * high * 2 * channels, row, pixel)
+    return Convolution(
+        batch, height, width, channels, outputs, (kernel, kernel), (stride, stride), pitches
+    )
+
+
+def classifier(batch, inputs, outputs):
+    return Convolution(1, 1, batch, inputs, outputs, (1, 1), (1, 1), (0, 0, 2 * inputs))
+
+
+def patches(shape: Convolution, tiling: Tiling, config: Config) -> list[Patch]:
+    return [
+        Patch.of(
+            shape, tiling.window, passes, tiling.images, tiling.rows, tiling.columns, config.ti
+        )
+        for passes in passes_of(shape.channels, tiling.channels)
+    ]
+
+
+def steps(shape: Convolution, tiling: Tiling, config: Config) -> int:
+    """NFU steps of the whole convolution."""
+    passes = passes_of(shape.channels, tiling.channels)
+    rows = [
+        patch.rows_of_weights(part)
+        for patch, part in zip(patches(shape, tiling, config), passes, strict=True)
+    ]
+    groups = -(-shape.outputs // config.tn)
+    return shape.batch * shape.height * shape.width * groups * sum(rows)
+
+
+LAYERS = {
+    "AlexNet conv2": (convolution(1, 27, 27, 96, 256, 5), 1.0),
+    "AlexNet conv3": (convolution(1, 13, 13, 256, 384, 3), 1.0),
+    "VGG conv1_2": (convolution(1, 224, 224, 64, 64, 3), 1.0),
+    "VGG conv5": (convolution(1, 14, 14, 512, 512, 3), 1.0),
+    "ResNet 1x1": (convolution(1, 56, 56, 64, 256, 1), 1.0),
+    "ResNet 1x1 reducing": (convolution(1, 14, 14, 1024, 256, 1), 1.0),
+    "ResNet 7x7": (convolution(1, 7, 7, 512, 512, 3), 1.0),
+    "paper CONV1": (convolution(1, 240, 240, 32, 64, 11), 1.0),
+    "paper CONV3": (convolution(1, 100, 100, 100, 200, 3), 0.94),
+    "paper CONV4": (convolution(1, 26, 26, 512, 512, 3), 1.0),
+    "batch of 64": (classifier(64, 1024, 1024), 1.0),
+    "first layer by columns": (convolution(1, 55, 55, 3, 96, 11, 4, by_columns=True), 0.98),
+}
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_layers_of_known_networks_fill_lanes_and_time(layer):
+    shape, lanes = LAYERS[layer]
+    tiling = choose(shape, CONFIG, MEMORY)
+    bound = shape.macs / (CONFIG.tn * CONFIG.ti)
+    assert bound / steps(shape, tiling, CONFIG) >= lanes
+    assert (
+        bound / cost(shape, tiling, patches(shape, tiling, CONFIG), CONFIG, MEMORY) >= 0.9 * lanes
+    )
+
+
+def test_a_single_vector_is_bound_by_its_weights():
+    shape = classifier(1, 9216, 4096)
+    tiling = choose(shape, CONFIG, MEMORY)
+    found = cost(shape, tiling, patches(shape, tiling, CONFIG), CONFIG, MEMORY)
+    assert found == pytest.approx(9216 * 4096 * 16 / CONFIG.sb_port, rel=0.01)
+
+
+def test_slow_memory_is_spared():
+    """With a tenth of the memory rate, tiles change such that each byte is used more often."""
+    shape = convolution(1, 56, 56, 64, 64, 3)
+    slow = Memory(rate=25.5)
+    tiling = choose(shape, CONFIG, slow)
+    bound = shape.macs / (CONFIG.tn * CONFIG.ti)
+    assert bound / cost(shape, tiling, patches(shape, tiling, CONFIG), CONFIG, slow) >= 0.9
+
+
+def test_whole_windows_are_chosen_only_for_few_channels():
+    assert choose(convolution(1, 55, 55, 3, 96, 11, 4, by_columns=True), CONFIG, MEMORY).window
+    assert not choose(convolution(1, 55, 55, 16, 96, 11, 4), CONFIG, MEMORY).window
+
+
+@given(
+    st.tuples(
+        st.integers(1, 3),
+        st.integers(1, 30),
+        st.integers(1, 30),
+        st.integers(1, 70),
+        st.integers(1, 70),
+    ),
+    st.integers(1, 7),
+    st.integers(1, 4),
+    st.tuples(st.integers(1, 9), st.integers(1, 9), st.integers(2, 40), st.integers(2, 40)),
+)
+@settings(derandomize=True, database=None, deadline=None, max_examples=150)
+def test_what_is_chosen_fits_the_buffers(sizes, kernel, stride, core):
+    tn, ti, sb_rows, nbout_rows = core
+    config = CONFIGS["tiny"].replace(
+        tn=tn, ti=ti, nbin_rows=16, sb_rows=sb_rows, nbout_rows=nbout_rows
+    )
+    batch, height, width, channels, outputs = sizes
+    shape = convolution(batch, height, width, channels, outputs, kernel, stride)
+    tiling = choose(shape, config, MEMORY)
+    positions = tiling.images * tiling.rows * tiling.columns
+    assert positions * tiling.groups <= nbout_rows
+    assert tiling.groups <= min(config.bias_rows, sb_rows)
+    for patch in patches(shape, tiling, config):
+        assert patch.reach <= config.nbin_elements
+        assert sum(count > 1 for count in (tiling.groups, *(c for c, _ in patch.loops))) <= 6
+    assert steps(shape, tiling, config) * tn * ti >= shape.macs
+
+
+def test_equal_layers_are_searched_once():
+    shape = convolution(1, 28, 28, 32, 32, 3)
+    assert choose(shape, CONFIG, MEMORY) is choose(shape, CONFIG, Memory())
