@@ -1,0 +1,70 @@
+# amaranth: UnusedElaboratable=no
+"""The core's registers in both simulators, 64-bit counters, and the generated page."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+from amaranth.sim import Simulator
+
+from hw.diannao.config import CONFIGS, Config
+from hw.diannao.csr import COUNTERS, Csr, markdown, read_config, register_map
+
+WIDE = Config(name="wide", tn=256, ti=3, width=8, address_width=64, shared_port=True,
+              nbin_port=512, sb_port=512, nbout_port=512, cp_port=512, outstanding=256, burst=256,
+              nfu1_stages=16, nfu3_stages=16, queue=64, instruction_buffer=65536, nbin_rows=4096,
+              nbin_fifo=1024)  # fmt: skip
+
+
+@pytest.mark.parametrize("config", [CONFIGS["tiny"], WIDE], ids=lambda config: config.name)
+def test_csr(bench, config):
+    bench(Csr(config=config), "csr", "tests.hw.diannao.bench_csr", asdict(config))
+
+
+@pytest.mark.parametrize("config", [*CONFIGS.values(), WIDE], ids=lambda config: config.name)
+def test_constants_give_the_configuration_back(config):
+    words = {
+        register.offset: sum(field.reset << field.low for field in register.fields)
+        for register in register_map(config)
+    }
+    assert read_config(words.__getitem__, config.name) == config
+
+
+def test_halves_of_a_counter_belong_together():
+    """A counter that carries into its upper half between the two reads."""
+    csr = Csr(config=CONFIGS["tiny"])
+    registers = register_map(CONFIGS["tiny"])
+    simulator = Simulator(csr)
+    simulator.add_clock(1e-8)
+
+    async def read(ctx, name):
+        ctx.set(csr.bus.araddr, registers[name].offset)
+        ctx.set(csr.bus.arvalid, 1)
+        ctx.set(csr.bus.rready, 1)
+        await ctx.tick().until(csr.bus.arready)
+        ctx.set(csr.bus.arvalid, 0)
+        *_, value = await ctx.tick().sample(csr.bus.rdata).until(csr.bus.rvalid)
+        return value
+
+    async def testbench(ctx):
+        for name in COUNTERS:
+            ctx.set(csr._counters[name], (7 << 32) - 3)
+        ctx.set(csr.busy, 1)
+        low = await read(ctx, "CYCLES_LO")
+        assert low >= (1 << 32) - 3
+        for _ in range(10):
+            await ctx.tick()
+        assert await read(ctx, "CYCLES_HI") == 6
+        again = await read(ctx, "CYCLES_LO")
+        assert again < 100
+        assert await read(ctx, "CYCLES_HI") == 7
+        assert await read(ctx, "BYTES_CP_LO") == (1 << 32) - 3
+        assert await read(ctx, "BYTES_CP_HI") == 6
+
+    simulator.add_testbench(testbench)
+    simulator.run()
+
+
+def test_page_is_current():
+    page = Path(__file__).parents[3] / "docs" / "registers.md"
+    assert page.read_text() == markdown(), "docs/registers.md must be generated again"
