@@ -4,7 +4,19 @@ from amaranth.hdl import signed, unsigned
 from amaranth.lib import data, enum, wiring
 from amaranth.lib.wiring import In, Out
 
-__all__ = ["Control", "Op", "Operands", "PartialPort", "lanes", "products", "synapses"]
+__all__ = [
+    "Control",
+    "Op",
+    "Operands",
+    "PartialPort",
+    "Products",
+    "Sums",
+    "lanes",
+    "products",
+    "row_bits",
+    "synapses",
+    "words",
+]
 
 
 class Op(enum.Enum, shape=4):
@@ -56,6 +68,11 @@ def synapses(width: int, tn: int, ti: int) -> data.ArrayLayout:
     return data.ArrayLayout(data.ArrayLayout(signed(width), ti), tn)
 
 
+def row_bits(width: int, tn: int, ti: int) -> int:
+    """Bits of an SB row: Tn x Ti synapses, and never less than Tn parameter words."""
+    return max(tn * ti, 2 * tn) * width
+
+
 class Operands(data.StructLayout):
     """What NFU-1 takes: a step's control, Ti neurons, and a row of SB.
 
@@ -70,6 +87,31 @@ class Operands(data.StructLayout):
 def products(width: int, tn: int, ti: int) -> data.ArrayLayout:
     """Tn rows of Ti products of twice the width."""
     return data.ArrayLayout(data.ArrayLayout(signed(2 * width), ti), tn)
+
+
+def words(width: int, tn: int) -> data.ArrayLayout:
+    """A row of Tn parameter words of twice the width: biases, or a piece of an activation table."""
+    return data.ArrayLayout(signed(2 * width), tn)
+
+
+class Products(data.StructLayout):
+    """From NFU-1 to NFU-2: the products, and what goes around the multipliers and adder trees.
+
+    ``bypass`` holds parameter words (BIAS, TABLE), or neurons in its first min(Tn, Ti) lanes and 0
+    in the others (MAX, SUM).
+    """
+
+    def __init__(self, control: Control, width: int, tn: int, ti: int):
+        super().__init__(
+            {"control": control, "products": products(width, tn, ti), "bypass": words(width, tn)}
+        )
+
+
+class Sums(data.StructLayout):
+    """From NFU-2 to NFU-3: finished sums, or parameter words (TABLE)."""
+
+    def __init__(self, control: Control, acc_width: int, tn: int):
+        super().__init__({"control": control, "sums": lanes(acc_width, tn)})
 
 
 class PartialPort(wiring.Signature):

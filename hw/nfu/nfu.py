@@ -1,0 +1,99 @@
+"""The neural functional unit: three staggered stages (paper, section 5.2 and figure 11)."""
+
+from typing import Any
+
+from amaranth.hdl import Module
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out, connect, flipped
+
+from .layouts import Control, Operands, PartialPort, lanes, row_bits
+from .nfu1 import Nfu1
+from .nfu2 import Nfu2
+from .nfu3 import Nfu3
+
+__all__ = ["Nfu"]
+
+
+class Nfu(wiring.Component):
+    """NFU-1, NFU-2 and NFU-3 in a row::
+
+        neurons, synapses -> NFU-1 -> NFU-2 -> NFU-3 -> output neurons
+                             Tn x Ti  Tn trees Tn piecewise-linear
+                             products  ^   |   functions
+                                       |   v
+                                   partial sums (NBout)
+
+    One step enters per cycle and nothing ever stops the pipeline but a consumer that does not
+    accept outputs. Steps take effect in the order in which they enter.
+
+    Parameters
+    ----------
+    tn, ti : outputs and inputs per step, 1 or more
+    width : bits of a neuron or synapse
+    drop : partial-product columns left out of each multiplier
+    multiplier : "array" or "dsp", see Multiplier
+    acc_width : bits of a partial sum
+    nbout_rows, bias_rows : rows of partial sums and of biases
+    segments : segments of the activation table
+    nfu1_stages, nfu2_stages, nfu3_stages : pipeline registers of the stages, each 1 or more
+
+    Members
+    -------
+    i : In(stream of Operands)
+    o : Out(stream of lanes(width, tn)), finished rows of output neurons
+    partial : Out(PartialPort) to NBout
+    """
+
+    i: stream.Interface
+    o: stream.Interface
+    partial: Any
+
+    def __init__(
+        self, *, tn: int, ti: int, width: int, drop: int, multiplier: str, acc_width: int,
+        nbout_rows: int, bias_rows: int, segments: int, nfu1_stages: int, nfu2_stages: int,
+        nfu3_stages: int,
+    ):  # fmt: skip
+        self._numbers = {"width": width, "drop": drop, "multiplier": multiplier}
+        self._tn = tn
+        self._ti = ti
+        self._acc_width = acc_width
+        self._nbout_rows = nbout_rows
+        self._bias_rows = bias_rows
+        self._segments = segments
+        self._stages = nfu1_stages, nfu2_stages, nfu3_stages
+        self._control = Control(nbout_rows, bias_rows)
+        operands = Operands(self._control, lanes(width, ti), row_bits(width, tn, ti))
+        super().__init__(
+            {
+                "i": In(stream.Signature(operands)),
+                "o": Out(stream.Signature(lanes(width, tn))),
+                "partial": Out(PartialPort(rows=nbout_rows, acc_width=acc_width, tn=tn)),
+            }
+        )
+
+    @property
+    def latency(self) -> int:
+        """Advances from ``i`` to ``o``."""
+        return sum(self._stages)
+
+    def elaborate(self, platform):
+        m = Module()
+        stages1, stages2, stages3 = self._stages
+        m.submodules.nfu1 = nfu1 = Nfu1(
+            tn=self._tn, ti=self._ti, control=self._control, stages=stages1, **self._numbers,
+        )  # fmt: skip
+        m.submodules.nfu2 = nfu2 = Nfu2(
+            tn=self._tn, ti=self._ti, width=self._numbers["width"], acc_width=self._acc_width,
+            control=self._control, nbout_rows=self._nbout_rows, bias_rows=self._bias_rows,
+            stages=stages2,
+        )  # fmt: skip
+        m.submodules.nfu3 = nfu3 = Nfu3(
+            tn=self._tn, acc_width=self._acc_width, segments=self._segments,
+            control=self._control, stages=stages3, **self._numbers,
+        )  # fmt: skip
+        connect(m, flipped(self.i), nfu1.i)
+        connect(m, nfu1.o, nfu2.i)
+        connect(m, nfu2.partial, flipped(self.partial))
+        connect(m, nfu2.o, nfu3.i)
+        connect(m, nfu3.o, flipped(self.o))
+        return m

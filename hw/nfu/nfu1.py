@@ -1,0 +1,107 @@
+"""NFU-1: the multipliers."""
+
+from amaranth.hdl import Module, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..arith.multiplier import Multiplier
+from ..arith.pipeline import delay
+from .layouts import Control, Op, Operands, Products, lanes, row_bits, synapses, words
+
+__all__ = ["Nfu1"]
+
+
+class Nfu1(wiring.Component):
+    """NFU-1 (paper section 5.2): Tn x Ti multipliers, each neuron against Tn synapses.
+
+    Pooled neurons (MAX, SUM) and parameter words (BIAS, TABLE) go around the multipliers. The
+    pipeline advances when the last register is empty or accepted; it takes one step per cycle and
+    gives it out ``stages`` advances later. From two stages on, the first register holds the
+    operands, the others are the multipliers'.
+
+    Parameters
+    ----------
+    tn, ti : outputs and inputs per step
+    width, drop, multiplier : number format and style of the multipliers
+    control : layout of the steps' control
+    stages : pipeline registers, 1 or more
+
+    Members
+    -------
+    i : In(stream of Operands)
+    o : Out(stream of Products)
+    """
+
+    i: stream.Interface
+    o: stream.Interface
+
+    def __init__(
+        self, *, tn: int, ti: int, width: int, drop: int, multiplier: str, control: Control,
+        stages: int,
+    ):  # fmt: skip
+        if stages < 1:
+            raise ValueError(f"stages must be 1 or more, not {stages!r}")
+        self.tn = tn
+        self.ti = ti
+        self.width = width
+        self.drop = drop
+        self.multiplier = multiplier
+        self.stages = stages
+        super().__init__(
+            {
+                "i": In(
+                    stream.Signature(Operands(control, lanes(width, ti), row_bits(width, tn, ti)))
+                ),
+                "o": Out(stream.Signature(Products(control, width, tn, ti))),
+            }
+        )
+
+    @property
+    def latency(self) -> int:
+        """Advances from ``i`` to ``o``."""
+        return self.stages
+
+    def elaborate(self, platform):
+        m = Module()
+        tn, ti, width = self.tn, self.ti, self.width
+        advance = Signal()
+        m.d.comb += [
+            advance.eq(~self.o.valid | self.o.ready),
+            self.i.ready.eq(advance),
+            self.o.valid.eq(
+                delay(m, self.i.valid, self.stages, enable=advance, name="valid", reset_less=False)
+            ),
+        ]
+
+        for_operands = min(self.stages - 1, 1)
+        for_products = self.stages - for_operands
+        operands = delay(m, self.i.payload, for_operands, enable=advance, name="operands")
+        control, neurons = operands.control, operands.neurons
+
+        weights = data.View(synapses(width, tn, ti), operands.row[: tn * ti * width])
+        for n in range(tn):
+            for i in range(ti):
+                multiplier = Multiplier(
+                    width=width, drop=self.drop, style=self.multiplier, stages=for_products
+                )
+                m.submodules[f"multiplier_{n}_{i}"] = multiplier
+                m.d.comb += [
+                    multiplier.enable.eq(advance),
+                    multiplier.x.eq(neurons[i]),
+                    multiplier.w.eq(weights[n][i]),
+                    self.o.payload.products[n][i].eq(multiplier.o),
+                ]
+
+        parameters = data.View(words(width, tn), operands.row[: 2 * tn * width])
+        around = Signal(words(width, tn))
+        with m.If((control.op == Op.BIAS) | (control.op == Op.TABLE)):
+            m.d.comb += around.eq(parameters)
+        with m.Else():
+            m.d.comb += [around[n].eq(neurons[n]) for n in range(min(tn, ti))]
+        m.d.comb += [
+            self.o.payload.bypass.eq(delay(m, around, for_products, enable=advance, name="bypass")),
+            self.o.payload.control.eq(
+                delay(m, control, for_products, enable=advance, name="control")
+            ),
+        ]
+        return m

@@ -1,0 +1,184 @@
+"""NFU-2: adder trees, partial sums and bias."""
+
+from typing import Any
+
+from amaranth.hdl import Module, Mux, Signal, signed
+from amaranth.lib import enum, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..arith.pipeline import delay
+from ..arith.tree import Reduction, ReductionTree
+from ..memory.ram import Ram
+from .layouts import Control, Op, PartialPort, Products, Sums, words
+
+__all__ = ["Nfu2"]
+
+
+class _Base(enum.Enum, shape=2):
+    """What a step's operand is added to."""
+
+    NOTHING = 0
+    BIAS = 1
+    PARTIAL = 2
+    LATEST = 3
+    """The row that the step before has just written."""
+
+
+class Nfu2(wiring.Component):
+    """NFU-2 (paper section 5.2): Tn adder trees, then Tn partial sums that live in NBout.
+
+    The accumulation stage adds each step's operand to a base (MAC, SUM) or takes the larger (MAX).
+    The operand is the tree's sum (MAC) or what went around NFU-1. The base is the bias row for the
+    ``first`` MAC, nothing for other firsts, and NBout's partial-sum row for the rest. The result
+    goes to NFU-3 if it is the ``last``, else back into NBout's row. BIAS writes its words into the
+    bias row, TABLE hands them to NFU-3.
+
+    NBout and the bias buffer are read one advance ahead. A row that the step just before wrote is
+    taken from the partial-sum registers instead, so one step per cycle is exact whatever the rows.
+    The pipeline advances when the output is empty or accepted.
+
+    Latency is ``stages`` advances: the trees' registers, and the partial-sum registers as the last.
+    With a single stage the sums leave combinationally behind the trees' registers.
+
+    Parameters
+    ----------
+    tn, ti : outputs and inputs per step
+    width : bits of a neuron
+    acc_width : bits of a partial sum, more than 2 * width
+    control : layout of the steps' control
+    nbout_rows, bias_rows : rows of partial sums and of biases
+    stages : pipeline registers, 1 or more
+
+    Members
+    -------
+    i : In(stream of Products)
+    o : Out(stream of Sums), from finished sums and TABLE
+    partial : Out(PartialPort) to NBout
+    """
+
+    i: stream.Interface
+    o: stream.Interface
+    partial: Any
+
+    def __init__(
+        self, *, tn: int, ti: int, width: int, acc_width: int, control: Control, nbout_rows: int,
+        bias_rows: int, stages: int,
+    ):  # fmt: skip
+        if acc_width <= 2 * width:
+            raise ValueError(f"acc_width must be more than {2 * width}, not {acc_width!r}")
+        if stages < 1:
+            raise ValueError(f"stages must be 1 or more, not {stages!r}")
+        self.tn = tn
+        self.ti = ti
+        self.width = width
+        self.acc_width = acc_width
+        self.bias_rows = bias_rows
+        self.stages = stages
+        super().__init__(
+            {
+                "i": In(stream.Signature(Products(control, width, tn, ti))),
+                "o": Out(stream.Signature(Sums(control, acc_width, tn))),
+                "partial": Out(PartialPort(rows=nbout_rows, acc_width=acc_width, tn=tn)),
+            }
+        )
+
+    @property
+    def latency(self) -> int:
+        """Advances from ``i`` to ``o``."""
+        return self.stages
+
+    def elaborate(self, platform):
+        m = Module()
+        to_accumulate = max(self.stages - 1, 1)  # registers in front of the accumulation stage
+        advance = Signal()
+        m.d.comb += [advance.eq(~self.o.valid | self.o.ready), self.i.ready.eq(advance)]
+
+        def registered(value, stages: int, name: str, **options):
+            return delay(m, value, stages, enable=advance, name=name, **options)
+
+        # Adder trees, and what goes around them.
+        trees = []
+        for n in range(self.tn):
+            tree = ReductionTree(
+                operation=Reduction.ADD, width=2 * self.width, count=self.ti, stages=to_accumulate
+            )
+            m.submodules[f"tree_{n}"] = tree
+            m.d.comb += [tree.enable.eq(advance), tree.i.eq(self.i.payload.products[n])]
+            trees.append(tree.o)
+        bypass = registered(self.i.payload.bypass, to_accumulate, "bypass")
+
+        # The step in the accumulation stage and the one that follows it.
+        control_ahead = registered(self.i.payload.control, to_accumulate - 1, "control_ahead")
+        valid_ahead = registered(self.i.valid, to_accumulate - 1, "valid_ahead", reset_less=False)
+        control = registered(control_ahead, 1, "control")
+        valid = registered(valid_ahead, 1, "valid", reset_less=False)
+        from_bias, from_nothing, parks = Signal(), Signal(), Signal()
+        m.d.comb += [
+            from_bias.eq((control_ahead.op == Op.MAC) & control_ahead.first),
+            from_nothing.eq(
+                (control_ahead.op == Op.BIAS)
+                | (control_ahead.op == Op.TABLE)
+                | (control_ahead.first & ~from_bias)
+            ),
+            parks.eq(valid & (control.op != Op.BIAS) & (control.op != Op.TABLE) & ~control.last),
+        ]
+
+        # Memories: read for the following step, written by this one.
+        sums = Signal.like(self.o.payload.sums)
+        m.submodules.bias = bias = Ram(
+            shape=words(self.width, self.tn), depth=max(2, self.bias_rows)
+        )
+        m.d.comb += [
+            bias.read_row.eq(control_ahead.bias),
+            bias.read.eq(advance & valid_ahead & from_bias),
+            bias.write_row.eq(control.bias),
+            bias.write.eq(advance & valid & (control.op == Op.BIAS)),
+            bias.write_data.eq(bypass),
+            self.partial.read_row.eq(control_ahead.row),
+            self.partial.read.eq(advance & valid_ahead & ~from_bias & ~from_nothing),
+            self.partial.write_row.eq(control.row),
+            self.partial.write.eq(advance & parks),
+            self.partial.write_data.eq(sums),
+        ]
+
+        # Base of the accumulation. A row that is written while it is read is still at hand.
+        same_partial = parks & (control.row == control_ahead.row)
+        same_bias = valid & (control.op == Op.BIAS) & (control.bias == control_ahead.bias)
+        chosen = Signal(_Base)
+        with m.If(advance):
+            with m.If(from_nothing):
+                m.d.sync += chosen.eq(_Base.NOTHING)
+            with m.Elif(from_bias):
+                m.d.sync += chosen.eq(Mux(same_bias, _Base.LATEST, _Base.BIAS))
+            with m.Else():
+                m.d.sync += chosen.eq(Mux(same_partial, _Base.LATEST, _Base.PARTIAL))
+        latest = Signal.like(sums, reset_less=True)
+        base = Signal.like(sums)
+        with m.Switch(chosen):
+            with m.Case(_Base.BIAS):
+                m.d.comb += [base[n].eq(bias.read_data[n]) for n in range(self.tn)]
+            with m.Case(_Base.PARTIAL):
+                m.d.comb += base.eq(self.partial.read_data)
+            with m.Case(_Base.LATEST):
+                m.d.comb += base.eq(latest)
+
+        # Accumulation.
+        is_mac = control.op == Op.MAC
+        takes_larger = (control.op == Op.MAX) & ~control.first
+        for n in range(self.tn):
+            operand = Signal(signed(self.acc_width), name=f"operand{n}")
+            m.d.comb += operand.eq(Mux(is_mac, trees[n], bypass[n]))
+            larger = Mux(base[n] > operand, base[n], operand)
+            m.d.comb += sums[n].eq(Mux(takes_larger, larger, base[n] + operand))
+        with m.If(advance & valid):
+            m.d.sync += latest.eq(sums)
+
+        # Finished sums.
+        finished = valid & ~parks & (control.op != Op.BIAS)
+        to_output = self.stages - to_accumulate
+        m.d.comb += [
+            self.o.valid.eq(registered(finished, to_output, "finished", reset_less=False)),
+            self.o.payload.control.eq(registered(control, to_output, "control_out")),
+            self.o.payload.sums.eq(latest if to_output else sums),
+        ]
+        return m
