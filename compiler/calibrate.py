@@ -7,7 +7,7 @@ import onnx
 
 from hw.errors import UserError
 
-from .float_graph import Computation, FloatGraph
+from .float_graph import Computation, FloatGraph, Host
 from .model import session
 
 __all__ = ["Range", "Runner", "calibrate"]
@@ -22,8 +22,8 @@ class Runner:
     Parameters
     ----------
     graph : whose ONNX model is run
-    samples : one array per input, by name; axis 0 may have any length, the same for all inputs,
-        and is cut into batches (the last one is filled up with samples from the front)
+    samples : one array per input, by name; axis 0 may have any length and is cut into batches (the
+        last one is filled up with samples from the front), as many for each input
 
     Raises
     ------
@@ -61,37 +61,44 @@ class Runner:
 
     def _feeds(self) -> Iterator[dict[str, np.ndarray]]:
         shapes = {name: self.graph.tensors[name].shape for name in self.graph.inputs}
-        if not shapes:
-            yield {}
-            return
-        first = next(iter(shapes))
-        batch, count = shapes[first][0], len(self.samples[first])
-        for start in range(0, count, batch):
-            at = np.arange(start, start + batch) % count
-            yield {name: self.samples[name][at] for name in shapes}
+        runs = max((_runs(self.samples[name], shape) for name, shape in shapes.items()), default=1)
+        for run in range(runs):
+            feed = {}
+            for name, shape in shapes.items():
+                value = self.samples[name]
+                if shape:
+                    at = np.arange(run * shape[0], (run + 1) * shape[0]) % len(value)
+                    value = value[at]
+                feed[name] = value
+            yield feed
+
+
+def _runs(value: np.ndarray, shape: tuple[int, ...]) -> int:
+    """How many runs it takes to use all samples of an input of ``shape``."""
+    return -(-len(value) // shape[0]) if shape else 1
 
 
 def _checked(graph: FloatGraph, samples: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     expected = {name: graph.tensors[name].shape for name in graph.inputs}
-    wanted = ", ".join(f"{name!r} {list(shape)}" for name, shape in expected.items())
     if set(samples) != set(expected):
+        wanted = ", ".join(f"{name!r} {list(shape)}" for name, shape in expected.items())
         raise UserError(f"sample inputs must be {wanted}, not {', '.join(map(repr, samples))}")
     checked = {}
     for name, shape in expected.items():
         value = np.asarray(samples[name])
         if value.ndim != len(shape) or value.shape[1:] != shape[1:] or not value.size:
+            wanted = ", ".join(("any", *map(str, shape[1:]))) if shape else ""
             raise UserError(
-                f"samples of input {name!r} must have shape [any, {str(list(shape[1:]))[1:]}, "
-                f"not {list(value.shape)}"
+                f"samples of input {name!r} must have shape [{wanted}], not {list(value.shape)}"
             )
         if value.dtype.kind not in "fiub":
             raise UserError(f"samples of input {name!r} must be numbers, not {value.dtype}")
         if not np.isfinite(value).all():
             raise UserError(f"samples of input {name!r} must be finite")
         checked[name] = value.astype(np.float32)
-    if len({len(value) for value in checked.values()}) > 1:
-        counts = {name: len(value) for name, value in checked.items()}
-        raise UserError(f"all inputs must have equally many samples, not {counts}")
+    runs = {name: _runs(value, expected[name]) for name, value in checked.items()}
+    if len(set(runs.values())) > 1:
+        raise UserError(f"samples must make the same number of runs for all inputs, not {runs}")
     return checked
 
 
@@ -103,10 +110,12 @@ def calibrate(graph: FloatGraph, runner: Runner) -> dict[str, Range]:
     UserError
         If the float model itself computes NaN or infinity.
     """
-    names = {graph.tensors[name].source for node in graph.nodes for name in _names(node)}
-    names |= {node.raw for node in graph.nodes if isinstance(node, Computation)}
-    floats = {t.source for t in graph.tensors.values() if t.dtype == np.float32}
-    names &= floats | {node.raw for node in graph.nodes if isinstance(node, Computation)}
+    names = set()
+    for node in graph.nodes:
+        if not isinstance(node, Host):
+            names |= {graph.tensors[name].source for name in [*node.inputs, *node.outputs]}
+        if isinstance(node, Computation):
+            names.add(node.raw)
     ranges: dict[str, Range] = {}
     for values in runner.batches(sorted(names)):
         for name, value in values.items():
@@ -117,7 +126,3 @@ def calibrate(graph: FloatGraph, runner: Runner) -> dict[str, Range]:
                 low, high = min(low, ranges[name][0]), max(high, ranges[name][1])
             ranges[name] = (low, high)
     return ranges
-
-
-def _names(node) -> list[str]:
-    return [*node.inputs, *node.outputs]

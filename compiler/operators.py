@@ -8,6 +8,8 @@ import numpy as np
 import onnx
 from onnx import helper
 
+from hw.errors import UserError
+
 from .float_graph import (
     Activation,
     Add,
@@ -63,13 +65,22 @@ class Source:
         """Value of a constant input; ``default`` if it is absent."""
         if not self.has_input(index):
             return default
+        name = self.proto.input[index]
         require(self.is_constant(index), f"its {what} must be constant")
-        return self.model.constants[self.proto.input[index]]
+        value = self.model.constants[name]
+        if value.dtype.kind == "f" and not np.isfinite(value).all():
+            raise UserError(
+                f"constant {name!r} ({what} of {self.name!r}) contains infinite values; "
+                "weights must be finite"
+            )
+        return value
 
     def scalar(self, index: int, what: str, default: Any = None) -> Any:
-        value = self.constant(index, what)
-        if value is None:
+        """A constant input with one element, which may be infinite; ``default`` if absent."""
+        if not self.has_input(index):
             return default
+        require(self.is_constant(index), f"its {what} must be constant")
+        value = self.model.constants[self.proto.input[index]]
         require(np.size(value) == 1, f"its {what} must be a single number")
         return np.asarray(value).reshape(()).item()
 
@@ -77,12 +88,15 @@ class Source:
         """Name of an input that must not be constant and must be a tensor of type float."""
         name = self.proto.input[index]
         require(not self.is_constant(index), f"input {name!r} is constant")
-        require(self.model.dtypes[name] == np.float32, f"input {name!r} is not of type float")
-        require(name in self.model.shapes, f"input {name!r} has no fixed shape")
+        is_float = self.model.dtypes.get(name) == np.float32
+        require(is_float, f"input {name!r} is not a tensor of type float")
+        self.shape(index)
         return name
 
     def shape(self, index: int = 0) -> tuple[int, ...]:
-        return self.model.shapes[self.proto.input[index]]
+        name = self.proto.input[index]
+        require(name in self.model.shapes, f"input {name!r} has no fixed shape")
+        return self.model.shapes[name]
 
     def tensor(self, ranks: tuple[int, ...] = (2, 4), index: int = 0) -> str:
         """Name of a data input of one of ``ranks`` axes."""
@@ -129,12 +143,14 @@ def import_node(proto: onnx.NodeProto, model: Model, used: set[str]) -> Node:
         return OPERATORS[op.removeprefix("ai.onnx.")](source)
     except UnsupportedError as error:
         reads = free_names(proto)
+        copy = onnx.NodeProto()  # renaming tensors must not change the model
+        copy.CopyFrom(proto)
         return Host(
             name=source.name,
             inputs=[name for name in reads if name not in model.constants],
             outputs=[name for name in proto.output if name],
             op=op,
-            proto=proto,
+            proto=copy,
             constants={name: model.constants[name] for name in reads if name in model.constants},
             reason=str(error),
         )
@@ -290,14 +306,14 @@ def _clip(source: Source) -> Node:
 
 def _per_channel(source: Source, data: int, constant: int) -> np.ndarray:
     """A constant operand as one value per channel of the other operand."""
-    shape = source.shape(data)
-    value = source.constant(constant, "other operand").astype(np.float64)
-    aligned = (1,) * (len(shape) - value.ndim) + value.shape
+    shape, own = source.shape(data), source.shape(constant)
+    aligned = (1,) * (len(shape) - len(own)) + own
     fits = len(aligned) == len(shape) and aligned[1] in (1, shape[1])
     require(
         fits and all(size == 1 for axis, size in enumerate(aligned) if axis != 1),
-        f"its constant operand must have one value per channel, not shape {list(value.shape)}",
+        f"its constant operand must have one value per channel, not shape {list(own)}",
     )
+    value = source.constant(constant, "other operand").astype(np.float64)
     return np.broadcast_to(value.reshape(-1), (shape[1],)).copy()
 
 
@@ -395,6 +411,7 @@ def _dropout(source: Source) -> Node:
 
 @_operator("Transpose")
 def _transpose(source: Source) -> Node:
+    source.data()
     shape = source.shape()
     order = source.attribute("perm", tuple(range(len(shape)))[::-1])
     long = [axis for axis in order if shape[axis] != 1]

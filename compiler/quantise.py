@@ -14,6 +14,7 @@ from sim import graph as quantised
 from sim import host
 
 from .calibrate import Range, Runner, calibrate
+from .compensate import layer_error, mean_low_bits
 from .float_graph import Add, Computation, Concat, Conv, FloatGraph, Gemm, Host, Node, Pool
 from .formats import argument_frac, largest_frac, preset_frac, tensor_fracs
 from .functions import Function, Linear
@@ -58,7 +59,8 @@ def quantise(
     runner = Runner(graph, samples)
     ranges = calibrate(graph, runner)
     fracs = tensor_fracs(graph, ranges, config.width, frac)
-    return _Quantiser(graph, config, ranges, fracs, frac).run()
+    low_bits = mean_low_bits(graph, runner, fracs, config.width, config.drop)
+    return _Quantiser(graph, config, ranges, fracs, low_bits, frac).run()
 
 
 class _Quantiser:
@@ -68,6 +70,7 @@ class _Quantiser:
         config: Config,
         ranges: dict[str, Range],
         fracs: dict[str, int],
+        low_bits: dict[str, np.ndarray],
         preset: int | None,
     ):
         self.graph = graph
@@ -75,6 +78,7 @@ class _Quantiser:
         self.width = config.width
         self.ranges = ranges
         self.fracs = fracs
+        self.low_bits = low_bits
         self.preset = preset
 
     def run(self) -> quantised.Graph:
@@ -160,16 +164,16 @@ class _Quantiser:
             weight_frac = self.preset
             argument = self._argument_frac(node, input_frac + weight_frac)
         sum_frac = input_frac + weight_frac
+        weight = self._integers(
+            f"the weights of {node.name!r}", node.weight, weight_frac, self.width
+        )
+        bias = node.bias - self._mean_error(node, weight) * 2.0**-sum_frac
         common = {
             "name": node.name,
             "input": node.input,
             "output": node.output,
-            "weight": self._integers(
-                f"the weights of {node.name!r}", node.weight, weight_frac, self.width
-            ).astype(np.int32),
-            "bias": self._integers(
-                f"the biases of {node.name!r}", node.bias, sum_frac, 2 * self.width
-            ),
+            "weight": weight.astype(np.int32),
+            "bias": self._integers(f"the biases of {node.name!r}", bias, sum_frac, 2 * self.width),
             "shift": sum_frac - argument,
             "table": self._table(node.function, argument, node.output),
         }
@@ -177,14 +181,33 @@ class _Quantiser:
             return quantised.Conv(**common, strides=node.strides, pads=node.pads)
         return quantised.Gemm(**common)
 
+    def _mean_error(self, node: Conv | Gemm, weight: np.ndarray) -> np.ndarray | float:
+        """What truncation adds to the layer's sums on average, in units of the sums."""
+        if self.config.drop == 0:
+            return 0.0
+        if isinstance(node, Conv):
+            rows, columns = (self._inside(node, axis) for axis in (0, 1))
+            inside = np.outer(rows, columns)
+        else:
+            inside = np.ones(self.graph.tensors[node.input].shape[2:])
+        return layer_error(weight, self.low_bits[node.input], inside, self.width, self.config.drop)
+
+    def _inside(self, node: Conv, axis: int) -> np.ndarray:
+        """For each tap along an axis, the share of the outputs for which it meets the input."""
+        size = self.graph.tensors[node.input].shape[2 + axis]
+        count = self.graph.tensors[node.output].shape[2 + axis]
+        start = np.arange(count) * node.strides[axis] - node.pads[axis]
+        position = start[None, :] + np.arange(node.weight.shape[2 + axis])[:, None]
+        return ((position >= 0) & (position < size)).mean(axis=1)
+
     def _layer_fracs(self, node: Conv | Gemm, input_frac: int) -> tuple[int, int]:
         """Fraction bits of the weights and of the argument of the activation."""
         span = (float(node.weight.min()), float(node.weight.max()))
         weight_frac = largest_frac(span, self.width)
-        # The bias word also takes back the compensation constants of products that only fill up
-        # the core's lanes: leave room for as many of them as a layer of this kernel can have.
+        # The bias word also takes back the mean error of truncated products, and their compensation
+        # constants where they only fill up the core's lanes: leave room for both.
         kernel = int(np.prod(node.weight.shape[2:]))
-        padding = node.weight[0].size + kernel * self.config.ti
+        padding = 4 * node.weight[0].size + kernel * self.config.ti
         room = bounds(2 * self.width)[1] - padding * abs(compensation(self.width, self.config.drop))
         reach = float(np.abs(node.bias).max())
         while reach * 2.0 ** (input_frac + weight_frac) > room:
@@ -233,10 +256,15 @@ class _Quantiser:
         # The larger the constants, the less of the products a truncated multiplier leaves out.
         sum_frac = min(first, second) + self.width - 2
         argument = self._argument_frac(node, sum_frac)
+        function = node.function
+        # Nothing is dropped from products with powers of two, so their compensation is an error.
+        error = 2 * compensation(self.width, self.config.drop) * 2.0**-sum_frac
+        if error >= 0.5 * 2.0**-argument:
+            function = Function((Linear(offset=-error),)).then(function)
         return quantised.Add(
             name=node.name, inputs=(node.inputs[0], node.inputs[1]), output=node.output,
             multipliers=(1 << (sum_frac - first), 1 << (sum_frac - second)),
-            shift=sum_frac - argument, table=self._table(node.function, argument, node.output),
+            shift=sum_frac - argument, table=self._table(function, argument, node.output),
         )  # fmt: skip
 
     def _host(self, node: Host) -> quantised.Host:

@@ -194,7 +194,10 @@ def _largest_shift(
         scale = 2.0**shift
         if max(slopes) * scale <= high and max(offsets) * scale <= room:
             return shift
-    raise ValueError(f"no table of {width} bits has a slope of {max(slopes):g}")
+    raise UserError(
+        f"an activation table of {width} bits has slopes up to {high}, not {max(slopes):g}; give its "
+        "result fewer fraction bits or its argument more"
+    )
 
 
 @lru_cache(maxsize=4096)
@@ -214,9 +217,8 @@ def fit(
     Raises
     ------
     UserError
-        If the function has more kinks than the table has segments.
-    ValueError
-        If a slope does not fit ``width`` bits (``output_frac`` far above ``input_frac``).
+        If the function has more kinks than the table has segments, or a slope does not fit
+        ``width`` bits (``output_frac`` far above ``input_frac``).
     """
     x = _samples(width)
     target = _target(function, x, input_frac, output_frac)

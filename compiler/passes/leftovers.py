@@ -40,5 +40,5 @@ def _reshape(graph: FloatGraph, node: Reshape) -> Host:
         name=node.name, inputs=node.inputs, outputs=node.outputs, op="Reshape",
         proto=helper.make_node("Reshape", [node.input, name], [node.output], node.name),
         constants={name: shape}, layout=True,
-        reason="only its readers on the core need no copy in the new shape",
+        reason="a host operator or a graph output needs the new shape",
     )  # fmt: skip
