@@ -210,7 +210,7 @@ class _Run:
         loaded = self._memory.load(runs, ErrorCode.BUS_SB, pc, fenced=False)[:, :row]
         rest = self._random.integers(0, 256, (len(loaded), row - loaded.shape[1]), dtype=np.uint8)
         self._sb.append(np.concatenate([loaded, rest], axis=1) if rest.size else loaded)
-        self._dispatch.load("SB", self._sb.head, pc)
+        self._dispatch.load("sb", self._sb.head, pc)
 
     def _load_elements(self, load: NbinLoad, pc: int) -> None:
         size = self._config.element_bytes
@@ -225,7 +225,7 @@ class _Run:
         skipped = self._random.integers(0, 256, load.skip * size, dtype=np.uint8)
         elements = np.concatenate([loaded.ravel(), skipped])
         self._nbin.append(elements.view(f"<i{size}"))
-        self._dispatch.load("NBin", self._nbin.head, pc)
+        self._dispatch.load("nbin", self._nbin.head, pc)
 
     # NFU
 
@@ -239,7 +239,8 @@ class _Run:
         if len(outputs):
             self._outputs.append(outputs)
             self._output_rows += len(outputs)
-        self._dispatch.nest(nest, self._nbin.tail, self._sb.tail, len(outputs), pc)
+        tails = {"nbin": self._nbin.tail, "sb": self._sb.tail}
+        self._dispatch.nest(nest, tails, len(outputs), pc)
         self._nbin.free(nest.freed("nbin_free", nest.steps))
         self._sb.free(nest.freed("sb_free", nest.steps))
 
