@@ -9,12 +9,12 @@ from hw.diannao.assembler import Loop, nest
 from hw.diannao.config import Config
 from hw.diannao.isa import NfuIn, NfuOut
 from hw.nfu.layouts import Op
+from sim.memory import MemorySettings
 
 from .access import pattern
 from .blocks import Block, Convolution, Patch, Tiling, load_runs, passes_of, weight_rows
 from .emitter import Emitter, Load, Store
 from .maps import Map
-from .memory import Memory
 from .parameters import adjusted_bias, pack_rows
 from .ring import with_frees
 from .split import split
@@ -35,7 +35,7 @@ def emit_conv(
     pads: tuple[int, int],
     shift: int,
     table: Table,
-    memory: Memory,
+    memory: MemorySettings,
 ) -> None:
     """Emit a convolution.
 

@@ -8,6 +8,7 @@ from hw.diannao.assembler import encode
 from hw.diannao.config import Config
 from hw.errors import UserError
 from sim.graph import Add, Concat, Conv, Gemm, Graph, Pool
+from sim.memory import MemorySettings
 from sim.program import Program
 
 from .add import emit_add
@@ -16,13 +17,12 @@ from .conv import emit_conv
 from .emitter import Emitter
 from .layout import Layout, place
 from .maps import Map
-from .memory import Memory
 from .pool import emit_pool
 
 __all__ = ["lower"]
 
 
-def lower(graph: Graph, config: Config, memory: Memory | None = None) -> Program:
+def lower(graph: Graph, config: Config, memory: MemorySettings | None = None) -> Program:
     """Compile a core segment.
 
     Parameters
@@ -36,7 +36,7 @@ def lower(graph: Graph, config: Config, memory: Memory | None = None) -> Program
     UserError
         If the graph's numbers are not the core's, or it does not fit the core or its memory.
     """
-    memory = memory or Memory()
+    memory = memory or MemorySettings()
     if (graph.width, graph.drop) != (config.width, config.drop):
         raise UserError(
             f"graph must be quantised for width={config.width}, drop={config.drop} of the core, "
@@ -74,7 +74,9 @@ def lower(graph: Graph, config: Config, memory: Memory | None = None) -> Program
     )  # fmt: skip
 
 
-def _emit(emitter: Emitter, node: Conv | Gemm | Pool | Add, layout: Layout, memory: Memory) -> None:
+def _emit(
+    emitter: Emitter, node: Conv | Gemm | Pool | Add, layout: Layout, memory: MemorySettings
+) -> None:
     target = layout.maps[node.output]
     if isinstance(node, Add):
         a, b = (layout.maps[name] for name in node.inputs)

@@ -10,13 +10,14 @@ from hw.diannao.config import Config
 from hw.errors import UserError
 from hw.nfu.layouts import Op
 from sim.graph import Pool
+from sim.memory import MemorySettings
 
 from .access import COUNT_LIMIT, pattern
 from .emitter import Emitter, Load, Store
 from .maps import Map
-from .memory import Memory, run_cycles
 from .ring import reach, slides, with_frees
 from .split import part_sizes, split
+from .timing import fill_rate, run_cycles
 from .windows import Span, spans
 
 __all__ = ["emit_pool"]
@@ -74,7 +75,9 @@ class _Strip:
         return max(0, end - self.elements)
 
 
-def emit_pool(emitter: Emitter, node: Pool, source: Map, target: Map, memory: Memory) -> None:
+def emit_pool(
+    emitter: Emitter, node: Pool, source: Map, target: Map, memory: MemorySettings
+) -> None:
     """Emit a pooling layer.
 
     Windows that the border clips are smaller; outputs are emitted in regions of equal window size
@@ -142,7 +145,7 @@ class _Region:
     op: Op
     shift: int
     table: Table
-    memory: Memory
+    memory: MemorySettings
 
     def emit(self) -> None:
         """Emit all strips of the region."""
@@ -218,9 +221,20 @@ class _Region:
         nbin = runs * run_cycles(size, config.nbin_port, config, self.memory)
         outputs = rows * columns * strip.steps_per_tap
         nfu = outputs * self.rows.size * self.columns.size
-        # What has no room beside the strip before makes the next one wait.
-        late = min(strip.elements, held) - (config.nbin_elements - held)
-        wait = max(0, late) * 8 * config.element_bytes / config.nbin_port
+        # Waits for what has no room in NBin before: the first windows of each row of outputs, whose
+        # lowest row lies behind all that the row before holds, and of each strip.
+        rate = fill_rate(size, config)
+        wait = 0.0
+        if rows > 1:
+            loops = [(loop.count, loop.nbin) for loop in strip.loops()]
+            moves = slides(loops)
+            tail = sum(
+                (count - 1) * move for (count, _), move in zip(loops[2:4], moves[2:4], strict=True)
+            )
+            first = loops[4][1] + sum((count - 1) * stride for count, stride in loops[:2])
+            late = first + config.ti - tail - config.nbin_elements
+            wait += (rows - 1) * max(0, late / rate - (self.rows.size - 1) * self.columns.size)
+        wait += max(0, min(strip.elements, held) - (config.nbin_elements - held)) / rate
         strips = -(-self.source.channels // channels)
         strips *= -(-self.rows.count // rows) * -(-self.columns.count // columns)
         return strips * (max(nfu, nbin, outputs) + wait + _STRIP_CYCLES)

@@ -8,12 +8,13 @@ from hw.diannao.config import Config
 from hw.diannao.fields import slot_words
 from hw.diannao.isa import LEVELS, WORD_BITS, CpSlot, NbinSlot, NboutSlot, NfuSlot, SbSlot
 from hw.errors import UserError
+from sim.memory import MemorySettings
 
 from .access import COUNT_LIMIT, PatternError
 from .blocks import Block, Convolution, Patch, Tiling, load_runs, passes_of
 from .maps import Map, Region
-from .memory import Memory, run_cycles
 from .split import part_sizes
+from .timing import fill_rate, run_cycles
 
 __all__ = ["choose", "cost"]
 
@@ -98,7 +99,7 @@ _BUNDLE_BYTES = _WORD_BYTES * sum(map(slot_words, (CpSlot, NbinSlot, SbSlot, Nbo
 
 
 def cost(
-    shape: Convolution, tiling: Tiling, patches: list[Patch], config: Config, memory: Memory
+    shape: Convolution, tiling: Tiling, patches: list[Patch], config: Config, memory: MemorySettings
 ) -> float:
     """Estimated cycles of a convolution under a tiling.
 
@@ -117,7 +118,6 @@ def cost(
     (ky, kx), (sy, sx) = shape.kernel, shape.strides
 
     steps = nbin = nbin_bytes = weight_rows = waits = 0.0
-    per_cycle = config.nbin_port / (8 * config.element_bytes)
     ahead_rows = config.sb_rows - tiling.groups
     weight_cycles = run_cycles(config.weight_row_bytes, config.sb_port, config, memory)
     for patch, passes in zip(patches, passes_of(shape.channels, tiling.channels), strict=True):
@@ -157,7 +157,7 @@ def cost(
         for kernel_row in (0, patch.kernel_rows - 1):
             needed = min(elements, farthest + kernel_row * row + config.ti)
             since = sweep + kernel_row * patch.reads * positions * groups
-            wait = max(wait, (needed - early) / per_cycle - since)
+            wait = max(wait, (needed - early) / fill_rate(size, config) - since)
         if not tiling.inputs_stay:
             waits += passes.count * wait
         else:
@@ -180,13 +180,13 @@ def cost(
     fetch = _BUNDLE_BYTES * 8 * len(patches) / config.cp_port
     moved = nbin_bytes + sb_bytes + out_bytes + _BUNDLE_BYTES * len(patches)
     ports = nbin + sb + out + fetch if config.shared_port else max(nbin, sb, out, fetch)
-    block = max(steps, ports, moved / memory.rate) + waits
+    block = max(steps, ports, moved / memory.bandwidth) + waits
     # Traffic breaks ties: it costs energy even where it costs no time.
-    return parts * blocks * (block + 1e-3 * moved / memory.rate) + parts * tiling.groups
+    return parts * blocks * (block + 1e-3 * moved / memory.bandwidth) + parts * tiling.groups
 
 
 @lru_cache(maxsize=4096)
-def choose(shape: Convolution, config: Config, memory: Memory) -> Tiling:
+def choose(shape: Convolution, config: Config, memory: MemorySettings) -> Tiling:
     """The cheapest tiling of a convolution.
 
     Raises

@@ -12,7 +12,6 @@ from compiler.bound import layer_of
 from compiler.float_graph import FloatGraph
 from compiler.frontend import load
 from compiler.lowering import lower
-from compiler.memory import Memory
 from compiler.model import session
 from compiler.quantise import quantise
 from compiler.segments import segments
@@ -100,9 +99,8 @@ class Compiled:
     @cached_property
     def programs(self) -> dict[str, Program]:
         """Program of every core segment by the segment's name."""
-        memory = Memory(rate=self.memory.bandwidth, latency=self.memory.latency)
         return {
-            segment.name: lower(segment, self.config, memory)
+            segment.name: lower(segment, self.config, self.memory)
             for segment in self.segments
             if isinstance(segment, Graph)
         }

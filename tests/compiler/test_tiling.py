@@ -5,12 +5,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from compiler.blocks import Convolution, Patch, Tiling, passes_of
-from compiler.memory import Memory
 from compiler.tiling import choose, cost
 from hw.diannao.config import CONFIGS, Config
+from sim.memory import MemorySettings
 
 CONFIG = CONFIGS["fpga-16x16"]
-MEMORY = Memory()
+MEMORY = MemorySettings()
 
 
 def convolution(batch, height, width, channels, outputs, kernel, stride=1, by_columns=False):
@@ -85,7 +85,7 @@ def test_a_single_vector_is_bound_by_its_weights():
 def test_slow_memory_is_spared():
     """With a tenth of the memory rate, tiles change such that each byte is used more often."""
     shape = convolution(1, 56, 56, 64, 64, 3)
-    slow = Memory(rate=25.5)
+    slow = MemorySettings(bandwidth=25)
     tiling = choose(shape, CONFIG, slow)
     bound = shape.macs / (CONFIG.tn * CONFIG.ti)
     assert bound / cost(shape, tiling, patches(shape, tiling, CONFIG), CONFIG, slow) >= 0.9
@@ -128,4 +128,4 @@ def test_what_is_chosen_fits_the_buffers(sizes, kernel, stride, core):
 
 def test_equal_layers_are_searched_once():
     shape = convolution(1, 28, 28, 32, 32, 3)
-    assert choose(shape, CONFIG, MEMORY) is choose(shape, CONFIG, Memory())
+    assert choose(shape, CONFIG, MEMORY) is choose(shape, CONFIG, MemorySettings())
