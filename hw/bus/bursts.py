@@ -1,12 +1,12 @@
 """From a descriptor to AXI bursts, one per cycle: shared by the read and the write DMA."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal, signed, unsigned
+from amaranth.hdl import C, Cat, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from .descriptor import Descriptor
 
-__all__ = ["PAGE", "BurstLayout", "Bursts", "burst_bytes"]
+__all__ = ["PAGE", "AddressLayout", "BurstLayout", "Bursts", "burst_bytes"]
 
 PAGE = 4096
 """Bytes of the address ranges that no AXI burst may leave."""
@@ -21,6 +21,13 @@ def burst_bytes(data_width: int, limit: int) -> int:
     beat = data_width // 8
     most = min(limit, PAGE, 256 * beat)
     return max(beat, 1 << (most.bit_length() - 1))
+
+
+class AddressLayout(data.StructLayout):
+    """What differs between the bursts of an address channel: ``address`` and ``length`` (ARLEN)."""
+
+    def __init__(self, address_width: int):
+        super().__init__({"address": unsigned(address_width), "length": unsigned(8)})
 
 
 class BurstLayout(data.StructLayout):
@@ -58,13 +65,14 @@ class _RunLayout(data.StructLayout):
 
 
 class _Runs(wiring.Component):
-    """The three strided loops of a descriptor: a run per cycle, latency 1, no gap in between."""
+    """The strided loops of a descriptor: a run per cycle, latency 1, no gap in between."""
 
     i: stream.Interface
     o: stream.Interface
 
-    def __init__(self, *, address_width: int):
+    def __init__(self, *, address_width: int, loops: int):
         self._address_width = address_width
+        self._loops = loops
         super().__init__(
             {
                 "i": In(stream.Signature(Descriptor)),
@@ -75,58 +83,60 @@ class _Runs(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         descriptor = self.i.payload
+        width = self._address_width
+        loops = range(self._loops)
         # Where the present iteration of each loop began; that of loop 0 is the present run.
-        starts = [Signal(self._address_width, name=f"start_{n}", reset_less=True) for n in range(3)]
-        left = [Signal(16, name=f"left_{n}", reset_less=True) for n in range(3)]
+        starts = [
+            Signal(width, name=f"start_{n}", reset_less=True) for n in range(max(1, self._loops))
+        ]
+        index = [Signal(16, name=f"index_{n}", reset_less=True) for n in loops]
         count = Signal.like(descriptor.count, reset_less=True)
         stride = Signal.like(descriptor.stride, reset_less=True)
         run = Signal(32, reset_less=True)
 
-        ending = [Signal(name=f"ending_{n}") for n in range(3)]
-        for n in range(3):
-            m.d.comb += ending[n].eq(left[n] == 1)
+        following = [Signal(16, name=f"following_{n}") for n in loops]
+        ending = [Signal(name=f"ending_{n}") for n in loops]
+        for n in loops:
+            m.d.comb += [
+                following[n].eq(index[n] + 1),
+                ending[n].eq(following[n] == count[n]),
+            ]
         m.d.comb += [
             self.o.payload.address.eq(starts[0]),
             self.o.payload.run.eq(run),
-            self.o.payload.last.eq(Cat(ending).all()),
+            self.o.payload.last.eq(Cat(ending, C(1, 1)).all()),
             self.i.ready.eq(~self.o.valid | (self.o.ready & self.o.payload.last)),
         ]
 
-        # The innermost loop that goes on moves by its stride, those inside it start over there.
-        base = Signal(self._address_width)
+        # The innermost loop that goes on moves by its stride, those inside it start over there. A
+        # new descriptor takes the same way: all loops start at its address.
+        base = Signal(width)
         step = Signal(signed(32))
-        moved = Signal(self._address_width)
+        moved = Signal(width)
+        moves = Signal(len(starts))
         m.d.comb += moved.eq(base + step)
-        with m.If(~ending[0]):
-            m.d.comb += [base.eq(starts[0]), step.eq(stride[0])]
-        with m.Elif(~ending[1]):
-            m.d.comb += [base.eq(starts[1]), step.eq(stride[1])]
-        with m.Else():
-            m.d.comb += [base.eq(starts[2]), step.eq(stride[2])]
-
-        with m.If(self.o.valid & self.o.ready):
-            m.d.sync += starts[0].eq(moved)
-            with m.If(~ending[0]):
-                m.d.sync += left[0].eq(left[0] - 1)
-            with m.Else():
-                m.d.sync += [left[0].eq(count[0]), starts[1].eq(moved)]
-                with m.If(~ending[1]):
-                    m.d.sync += left[1].eq(left[1] - 1)
-                with m.Else():
-                    m.d.sync += [
-                        left[1].eq(count[1]),
-                        left[2].eq(left[2] - 1),
-                        starts[2].eq(moved),
-                    ]
         with m.If(self.i.ready):
-            m.d.sync += self.o.valid.eq(self.i.valid)
+            m.d.comb += [base.eq(descriptor.address), moves.eq(-1)]
+        for n in loops:
+            with m.Elif(~ending[n]):
+                m.d.comb += [base.eq(starts[n]), step.eq(stride[n]), moves.eq((2 << n) - 1)]
+
+        with m.If(self.i.ready):
             m.d.sync += [
+                self.o.valid.eq(self.i.valid),
                 count.eq(descriptor.count),
                 stride.eq(descriptor.stride),
                 run.eq(descriptor.run),
             ]
-            for n in range(3):
-                m.d.sync += [starts[n].eq(descriptor.address), left[n].eq(descriptor.count[n])]
+        with m.If(self.i.ready | self.o.ready):
+            for n, start in enumerate(starts):
+                with m.If(moves[n]):
+                    m.d.sync += start.eq(moved)
+            for n in loops:
+                with m.If(self.i.ready | Cat(ending[: n + 1]).all()):
+                    m.d.sync += index[n].eq(0)
+                with m.Elif(Cat(ending[:n], C(1, 1)).all()):
+                    m.d.sync += index[n].eq(following[n])
         return m
 
 
@@ -158,6 +168,7 @@ class _Pieces(wiring.Component):
         piece = Signal(self._address_width - size_bits, reset_less=True)
         start = Signal.like(burst.start, reset_less=True)
         begin = Signal(size_bits, reset_less=True)  # of the run in the present piece
+        before = Signal(signed(size_bits + 1), reset_less=True)  # begin - 1
         finish = Signal(size_bits, reset_less=True)  # of the run in its last piece
         # Pieces that follow the next one; below zero in the last piece, so that its sign tells.
         more = Signal(signed(34 - size_bits), reset_less=True)
@@ -168,9 +179,11 @@ class _Pieces(wiring.Component):
         m.d.comb += offset.eq(run.address)
         if self._aligned:
             m.d.comb += offset[: self._beat_bits].eq(0)
+        offset_before = Signal(signed(size_bits + 1))
+        m.d.comb += offset_before.eq(offset - 1)
         # Last byte of the run, counted from the second piece.
         span = Signal(signed(34))
-        m.d.comb += span.eq(run.run + (offset - (size + 1)))
+        m.d.comb += span.eq(run.run + (offset_before - size))
 
         high = Signal(size_bits)
         beat = slice(self._beat_bits, size_bits)
@@ -182,19 +195,26 @@ class _Pieces(wiring.Component):
             burst.length.eq(high[beat] - begin[beat]),
             burst.start.eq(start),
             burst.end.eq(high[: self._beat_bits]),
-            burst.bytes.eq(high - begin + 1),
+            burst.bytes.eq(high - before),
             burst.first.eq(fresh),
             burst.last.eq(last & burst.last_of_run),
             self.i.ready.eq(~self.o.valid | (self.o.ready & burst.last_of_run)),
         ]
         with m.If(self.o.ready):
-            m.d.sync += [piece.eq(piece + 1), more.eq(more - 1), begin.eq(0), fresh.eq(0)]
+            m.d.sync += [
+                piece.eq(piece + 1),
+                more.eq(more - 1),
+                begin.eq(0),
+                before.eq(-1),
+                fresh.eq(0),
+            ]
         with m.If(self.i.ready):
             m.d.sync += self.o.valid.eq(self.i.valid)
             m.d.sync += [
                 piece.eq(run.address[size_bits:]),
                 start.eq(offset),
                 begin.eq(offset),
+                before.eq(offset_before),
                 finish.eq(span[:size_bits]),
                 more.eq(span[size_bits:].as_signed()),
                 fresh.eq(1),
@@ -216,6 +236,7 @@ class Bursts(wiring.Component):
     data_width : bits of a beat, a power of two, at least 16
     limit : most bytes of a burst
     aligned : every run begins at a multiple of the beat; lower address bits are ignored
+    loops : strided loops that are executed, the counts of the others are taken for 1
 
     Members
     -------
@@ -228,16 +249,27 @@ class Bursts(wiring.Component):
     o: stream.Interface
     idle: Signal
 
-    def __init__(self, *, address_width: int, data_width: int, limit: int, aligned: bool = False):
+    def __init__(
+        self,
+        *,
+        address_width: int,
+        data_width: int,
+        limit: int,
+        aligned: bool = False,
+        loops: int = 3,
+    ):
         if data_width < 16 or data_width & (data_width - 1):
             raise ValueError(f"data_width must be a power of two from 16 on, not {data_width!r}")
         size = burst_bytes(data_width, limit)
         if 1 << address_width < size:
             raise ValueError(f"address_width must hold {size} bytes, not {address_width!r} bits")
+        if not 0 <= loops <= 3:
+            raise ValueError(f"loops must be 0 to 3, not {loops!r}")
         self._address_width = address_width
         self._data_width = data_width
         self._size = size
         self._aligned = aligned
+        self._loops = loops
         super().__init__(
             {
                 "i": In(stream.Signature(Descriptor)),
@@ -248,7 +280,7 @@ class Bursts(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.runs = runs = _Runs(address_width=self._address_width)
+        m.submodules.runs = runs = _Runs(address_width=self._address_width, loops=self._loops)
         m.submodules.pieces = pieces = _Pieces(
             address_width=self._address_width,
             data_width=self._data_width,

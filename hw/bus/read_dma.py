@@ -7,10 +7,10 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from .axi import Burst, ReadPort
-from .bursts import Bursts
+from .bursts import AddressLayout, Bursts
 from .descriptor import Descriptor
 from .realigner import BeatLayout, Realigner, WordLayout
-from .streams import Queue
+from .streams import Queue, Register
 
 __all__ = ["Permit", "ReadDma"]
 
@@ -66,6 +66,8 @@ class ReadDma(wiring.Component):
     burst : most beats of a burst (the next lower power of two is used)
     aligned : every run begins at a multiple of W, lower address bits are ignored; saves the
         realigner
+    loops : strided loops of the descriptor that are executed, 0 to 3; the counts of the others are
+        taken for 1
 
     Members
     -------
@@ -99,6 +101,7 @@ class ReadDma(wiring.Component):
         outstanding: int,
         burst: int,
         aligned: bool = False,
+        loops: int = 3,
     ):
         if outstanding < 1:
             raise ValueError(f"outstanding must be at least 1, not {outstanding!r}")
@@ -109,6 +112,7 @@ class ReadDma(wiring.Component):
         self._outstanding = outstanding
         self._burst = burst
         self._aligned = aligned
+        self._loops = loops
         super().__init__(
             {
                 "i": In(stream.Signature(Descriptor)),
@@ -133,11 +137,13 @@ class ReadDma(wiring.Component):
             data_width=self._data_width,
             limit=self._burst * beat_bytes,
             aligned=self._aligned,
+            loops=self._loops,
         )
         m.submodules.bursts = ResetInserter(self.halt)(bursts)
         m.submodules.flight = flight = Queue(
             shape=_PlaceLayout(self._data_width), depth=max(2, self._outstanding)
         )
+        m.submodules.address = address = Register(shape=AddressLayout(self._address_width))
         burst = bursts.o.payload
         m.d.comb += [
             bursts.i.payload.eq(self.i.payload),
@@ -157,23 +163,24 @@ class ReadDma(wiring.Component):
             self.permit.payload.last.eq(burst.last),
             allowed.eq(bursts.o.valid & ~self.halt & (permitted | self.permit.ready)),
             room.eq(flight.i.ready & (flight.level < self._outstanding)),
-            taken.eq(allowed & room & (~axi.arvalid | axi.arready)),
+            taken.eq(allowed & room & address.i.ready),
             bursts.o.ready.eq(taken),
         ]
         m.d.sync += permitted.eq(allowed & ~taken)
 
         # Address channel.
         m.d.comb += [
+            address.i.valid.eq(taken),
+            address.i.payload.address.eq(burst.address),
+            address.i.payload.length.eq(burst.length),
             axi.arid.eq(0),
+            axi.araddr.eq(address.o.payload.address),
+            axi.arlen.eq(address.o.payload.length),
             axi.arsize.eq(min(7, beat_bytes.bit_length() - 1)),
             axi.arburst.eq(Burst.INCR),
+            axi.arvalid.eq(address.o.valid),
+            address.o.ready.eq(axi.arready),
         ]
-        with m.If(~axi.arvalid | axi.arready):
-            m.d.sync += [
-                axi.arvalid.eq(taken),
-                axi.araddr.eq(burst.address),
-                axi.arlen.eq(burst.length),
-            ]
         m.d.comb += [
             flight.i.valid.eq(taken),
             flight.i.payload.start.eq(burst.start),

@@ -30,11 +30,13 @@ class Register(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.d.comb += self.i.ready.eq(~self.o.valid | self.o.ready)
+        payload = Signal.like(Value.cast(self.o.payload), reset_less=True)
+        m.d.comb += [
+            self.i.ready.eq(~self.o.valid | self.o.ready),
+            self.o.payload.eq(payload),
+        ]
         with m.If(self.i.ready):
-            m.d.sync += self.o.valid.eq(self.i.valid)
-        with m.If(self.i.ready & self.i.valid):
-            m.d.sync += self.o.payload.eq(self.i.payload)
+            m.d.sync += [self.o.valid.eq(self.i.valid), payload.eq(self.i.payload)]
         return m
 
 

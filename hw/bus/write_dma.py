@@ -4,13 +4,13 @@ from typing import Any
 
 from amaranth.hdl import Module, Mux, ResetInserter, Signal, Value, signed, unsigned
 from amaranth.lib import data, stream, wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib.wiring import In, Out, connect, flipped
 
 from ..memory.rotate import rotate_up
 from .axi import Burst, WritePort
-from .bursts import Bursts, burst_bytes
+from .bursts import AddressLayout, Bursts, burst_bytes
 from .descriptor import Descriptor
-from .streams import Queue
+from .streams import Queue, Register
 
 __all__ = ["WriteDma"]
 
@@ -31,12 +31,21 @@ class _PlaceLayout(data.StructLayout):
         )
 
 
+class _BeatLayout(data.StructLayout):
+    """A beat of the W channel."""
+
+    def __init__(self, data_width: int):
+        super().__init__(
+            {"data": unsigned(data_width), "strobe": data_width // 8, "last": unsigned(1)}
+        )
+
+
 class _Beats(wiring.Component):
     """Makes the beats of bursts from rows: a piece of a row in, at most a beat out per cycle.
 
     ::
 
-        row -> piece of at most a beat -> rotate up -> held | -> beat -> register -> W
+        row -> piece of at most a beat -> rotate up -> held | -> beat
 
     Rows that are longer than a beat are taken apart. Bytes below ``fill`` of the next beat wait in
     ``held``; the next piece is rotated up by ``fill``: its low part completes the beat, what wraps
@@ -48,19 +57,15 @@ class _Beats(wiring.Component):
     place : In(stream(_PlaceLayout)), bursts
     row : In(stream(8 * row_bytes))
     halt : In(1), deliver what is owed with no byte strobed, and take no row
-    valid, ready, data, strobe, last : the W channel, registered
+    o : Out(stream(_BeatLayout))
     popped : Out(1), a row was taken
-    stored : Out(range(W + 1)), bytes that entered the W channel in this cycle
+    stored : Out(range(W + 1)), bytes sent in this cycle
     """
 
     place: stream.Interface
     row: stream.Interface
     halt: Signal
-    valid: Signal
-    ready: Signal
-    data: Signal
-    strobe: Signal
-    last: Signal
+    o: stream.Interface
     popped: Signal
     stored: Signal
 
@@ -72,11 +77,7 @@ class _Beats(wiring.Component):
                 "place": In(stream.Signature(_PlaceLayout(data_width))),
                 "row": In(stream.Signature(unsigned(8 * row_bytes))),
                 "halt": In(1),
-                "valid": Out(1),
-                "ready": In(1),
-                "data": Out(unsigned(data_width)),
-                "strobe": Out(data_width // 8),
-                "last": Out(1),
+                "o": Out(stream.Signature(_BeatLayout(data_width))),
                 "popped": Out(1),
                 "stored": Out(range(data_width // 8 + 1)),
             }
@@ -130,24 +131,22 @@ class _Beats(wiring.Component):
         total = Signal(range(2 * count))
         enough = Signal()  # without the piece
         complete = Signal()  # with it
-        free = Signal()
         used = Signal()
         sent = Signal()
         m.d.comb += [
             total.eq(fill + size),
             enough.eq(fill > high),
             complete.eq(total > high),
-            free.eq(~self.valid | self.ready),
-            used.eq(self.place.valid & self.row.valid & ~enough & (free | ~complete) & ~self.halt),
-            sent.eq(self.place.valid & free & (enough | (self.row.valid & complete) | self.halt)),
+            self.o.valid.eq(self.place.valid & (enough | (self.row.valid & complete) | self.halt)),
+            sent.eq(self.o.valid & self.o.ready),
+            used.eq(self.place.valid & self.row.valid & ~enough & (sent | ~complete) & ~self.halt),
             self.place.ready.eq(sent & last_beat),
         ]
         with m.If(used):
-            m.d.sync += [
-                held.eq(Mux(complete, turned, joined)),
-                waiting.eq(total),
-                begun.eq(1),
-            ]
+            m.d.sync += [waiting.eq(total), begun.eq(1)]
+            for n in range(count):
+                with m.If(complete | (n >= fill)):
+                    m.d.sync += held[8 * n : 8 * n + 8].eq(turned[8 * n : 8 * n + 8])
         with m.If(sent):
             m.d.sync += [beat.eq(Mux(last_beat, 0, beat + 1)), begun.eq(0)]
 
@@ -161,17 +160,13 @@ class _Beats(wiring.Component):
         with m.Elif(used):
             m.d.sync += index.eq(index + 1)
 
-        strobe = Signal(count)
         for n in range(count):
-            m.d.comb += strobe[n].eq((n >= low) & (n <= high) & ~self.halt)
-        with m.If(free):
-            m.d.sync += [
-                self.valid.eq(sent),
-                self.data.eq(joined),
-                self.strobe.eq(strobe),
-                self.last.eq(last_beat),
-            ]
-        m.d.comb += self.stored.eq(Mux(sent & ~self.halt, high - low + 1, 0))
+            m.d.comb += self.o.payload.strobe[n].eq((n >= low) & (n <= high) & ~self.halt)
+        m.d.comb += [
+            self.o.payload.data.eq(joined),
+            self.o.payload.last.eq(last_beat),
+            self.stored.eq(Mux(sent & ~self.halt, high - low + 1, 0)),
+        ]
         return m
 
 
@@ -285,6 +280,9 @@ class WriteDma(wiring.Component):
         m.submodules.bursts = ResetInserter(self.halt)(bursts)
         m.submodules.places = places = Queue(shape=_PlaceLayout(self._data_width), depth=4)
         m.submodules.beats = beats = _Beats(data_width=self._data_width, row_bytes=row_bytes)
+        # What is offered on W must not change when the core halts, so it waits in a register.
+        m.submodules.beat = beat = Register(shape=_BeatLayout(self._data_width))
+        m.submodules.address = address = Register(shape=AddressLayout(self._address_width))
         m.submodules.replies = replies = Queue(shape=unsigned(1), depth=self._outstanding)
         burst = bursts.o.payload
         m.d.comb += [
@@ -310,7 +308,7 @@ class WriteDma(wiring.Component):
             allowed.eq((short <= 0) | (claim & (short_after <= 0))),
             taken.eq(
                 bursts.o.valid & allowed & places.i.ready & replies.i.ready & ~self.halt
-                & (~axi.awvalid | axi.awready)
+                & address.i.ready
             ),
             bursts.o.ready.eq(taken),
         ]  # fmt: skip
@@ -326,18 +324,22 @@ class WriteDma(wiring.Component):
 
         # Address channel.
         m.d.comb += [
+            address.i.valid.eq(taken),
+            address.i.payload.address.eq(burst.address),
+            address.i.payload.length.eq(burst.length),
             axi.awid.eq(0),
+            axi.awaddr.eq(address.o.payload.address),
+            axi.awlen.eq(address.o.payload.length),
             axi.awsize.eq(min(7, beat_bytes.bit_length() - 1)),
             axi.awburst.eq(Burst.INCR),
+            axi.awvalid.eq(address.o.valid),
+            address.o.ready.eq(axi.awready),
         ]
-        with m.If(~axi.awvalid | axi.awready):
-            m.d.sync += [
-                axi.awvalid.eq(taken),
-                axi.awaddr.eq(burst.address),
-                axi.awlen.eq(burst.length),
-            ]
 
         # Data channel.
+        connect(m, places.o, beats.place)
+        connect(m, flipped(self.row), beats.row)
+        connect(m, beats.o, beat.i)
         m.d.comb += [
             places.i.valid.eq(taken),
             places.i.payload.length.eq(burst.length),
@@ -345,18 +347,12 @@ class WriteDma(wiring.Component):
             places.i.payload.end.eq(burst.end),
             places.i.payload.first.eq(burst.first),
             places.i.payload.last_of_run.eq(burst.last_of_run),
-            beats.place.payload.eq(places.o.payload),
-            beats.place.valid.eq(places.o.valid),
-            places.o.ready.eq(beats.place.ready),
-            beats.row.payload.eq(self.row.payload),
-            beats.row.valid.eq(self.row.valid),
-            self.row.ready.eq(beats.row.ready),
             beats.halt.eq(self.halt),
-            axi.wvalid.eq(beats.valid),
-            beats.ready.eq(axi.wready),
-            axi.wdata.eq(beats.data),
-            axi.wstrb.eq(beats.strobe),
-            axi.wlast.eq(beats.last),
+            axi.wdata.eq(beat.o.payload.data),
+            axi.wstrb.eq(beat.o.payload.strobe),
+            axi.wlast.eq(beat.o.payload.last),
+            axi.wvalid.eq(beat.o.valid),
+            beat.o.ready.eq(axi.wready),
             self.stored.eq(beats.stored),
         ]
 
