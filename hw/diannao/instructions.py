@@ -265,16 +265,17 @@ def levels_of(
     return (*levels, *(STILL,) * (LEVELS - len(levels))), reduce, freed
 
 
-_LEVEL_BOUNDS = [(f.name, *f.bounds) for f in fields_of(isa.Level) if not f.reserved]
+_LEVEL_FIELDS = [field for field in fields_of(isa.Level) if not field.reserved]
 
 
 def _check_level(number: int, level: NestLevel) -> None:
-    for name, low, high in _LEVEL_BOUNDS:
-        value = getattr(level, name)
+    for field in _LEVEL_FIELDS:
+        low, high = field.bounds
+        value = getattr(level, field.name)
         if not low <= value <= high:
             raise ValueError(
-                f"{name} of loop {number} (counted from the innermost that iterates, starting at "
-                f"0) must be {low} to {high}, not {value}; split the nest or reorder its loops"
+                f"{field.name} of loop {number} (counted from the innermost that iterates, starting "
+                f"at 0) must be {field.rule}, not {value}; split the nest or reorder its loops"
             )
 
 
