@@ -217,7 +217,7 @@ class Core(wiring.Component):
             control.drained.eq(nbin_loader.idle & sb_loader.idle & ~sequencer.busy & store.idle),
             csr.busy.eq(supervisor.busy),
             csr.draining.eq(supervisor.draining),
-            csr.finished.eq(control.finished),
+            csr.finished.eq(supervisor.done),
             csr.error.eq(supervisor.fault.error),
             csr.code.eq(supervisor.fault.code),
             csr.pc.eq(supervisor.fault.pc),

@@ -24,11 +24,11 @@ class Supervisor(wiring.Component):
 
     ::
 
-        IDLE --start--> RUN --finished------------> CLEAR --> IDLE
-                         +---fault, soft reset --> DRAIN --quiet--> CLEAR
+        IDLE --start--> RUN --finished------------> END --> IDLE
+                         +---fault, soft reset --> DRAIN --quiet--> CLEAR --> IDLE
 
     In DRAIN every unit is halted: nothing new is requested, and what is outstanding on the buses
-    runs to its end, as AXI demands. CLEAR resets the units for one cycle. A ``start`` outside IDLE
+    runs to its end, as AXI demands. END and CLEAR reset the units for one cycle. A ``start`` outside IDLE
     is ignored. If several units report a fault in the same cycle, the first in ``faults`` counts.
 
     Parameters
@@ -38,7 +38,7 @@ class Supervisor(wiring.Component):
     Members
     -------
     start, reset : In, pulses from the registers
-    finished : In, pulse: the program has ended and everything it started is done
+    finished : In, pulse: the program has ended and everything it started has been done
     faults : In, one Fault per source
     pc : In(32), instruction to blame when the watchdog expires
     progress : In, some unit did something in this cycle
@@ -49,6 +49,7 @@ class Supervisor(wiring.Component):
     clear : Out, resets all units
     busy : Out, from ``go`` until the units are reset
     draining : Out, halted, waiting for ``quiet``
+    done : Out, pulse: the program has ended, and with the next cycle another may start
     fault : Out(Fault), ``error`` is a pulse
     """
 
@@ -65,6 +66,7 @@ class Supervisor(wiring.Component):
     clear: Signal
     busy: Signal
     draining: Signal
+    done: Signal
     fault: Any
 
     def __init__(self, *, sources: int):
@@ -83,6 +85,7 @@ class Supervisor(wiring.Component):
                 "clear": Out(1),
                 "busy": Out(1),
                 "draining": Out(1),
+                "done": Out(1),
                 "fault": Out(Fault),
             }
         )
@@ -111,10 +114,13 @@ class Supervisor(wiring.Component):
                 for fault in reversed(list(self.faults)):
                     with m.If(fault.error):
                         m.d.comb += self.fault.eq(fault)
-                with m.If(self.finished):
-                    m.next = "CLEAR"
                 with m.If(self.fault.error | self.reset):
                     m.next = "DRAIN"
+                with m.Elif(self.finished):
+                    m.next = "END"
+            with m.State("END"):
+                m.d.comb += [self.busy.eq(1), self.clear.eq(1), self.done.eq(1)]
+                m.next = "IDLE"
             with m.State("DRAIN"):
                 m.d.comb += [self.busy.eq(1), self.halt.eq(1), self.draining.eq(1)]
                 with m.If(self.quiet):

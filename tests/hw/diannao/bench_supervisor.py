@@ -26,7 +26,7 @@ class Outputs:
     """Values of the outputs in one cycle."""
 
     def __init__(self, dut):
-        for name in ("go", "halt", "clear", "busy", "draining"):
+        for name in ("go", "halt", "clear", "busy", "draining", "done"):
             setattr(self, name, int(getattr(dut, name).value))
         self.fault = int(dut.fault.value)
 
@@ -48,13 +48,14 @@ async def expect_drain(dut, cycles):
         assert outputs.go == 0
     outputs = await pulse(dut, "quiet")
     assert (outputs.halt, outputs.draining) == (1, 1)
-    await expect_clear(dut)
+    await expect_clear(dut, done=0)
 
 
-async def expect_clear(dut):
+async def expect_clear(dut, done):
+    """One cycle of clear, with or without the word that the program has ended, then idle."""
     await RisingEdge(dut.clk)
     outputs = Outputs(dut)
-    assert (outputs.clear, outputs.busy, outputs.draining) == (1, 1, 0)
+    assert (outputs.clear, outputs.busy, outputs.draining, outputs.done) == (1, 1, 0, done)
     await RisingEdge(dut.clk)
     outputs = Outputs(dut)
     assert (outputs.clear, outputs.busy, outputs.halt) == (0, 0, 0)
@@ -69,8 +70,8 @@ async def end(dut):
     """A finished program clears the units without a halt, and another may follow."""
     await begin(dut)
     outputs = await pulse(dut, "finished")
-    assert (outputs.halt, outputs.fault) == (0, 0)
-    await expect_clear(dut)
+    assert (outputs.halt, outputs.fault, outputs.done) == (0, 0, 0)
+    await expect_clear(dut, done=1)
     assert (await pulse(dut, "start")).go == 1
 
 

@@ -1,0 +1,91 @@
+"""Random networks of odd shapes on the RTL of several cores, every tensor equal to golden."""
+
+import pytest
+
+from hw.diannao.config import CONFIGS, Config
+from sim.memory import MemorySettings
+from sim.verilator.target import VerilatorTarget
+from tests.compiler.networks import Network
+from tests.sim.rtl import check_rtl
+
+SMALL = {
+    "sb_rows": 24, "nbout_rows": 16, "bias_rows": 4, "max_reduction": 4096, "outstanding": 6,
+    "nbin_fifo": 8, "instruction_buffer": 512, "queue": 2,
+}  # fmt: skip
+CORES = [
+    (CONFIGS["tiny"], MemorySettings(latency=20, bandwidth=16)),
+    (
+        Config(
+            name="odd-3x5", tn=3, ti=5, drop=6, multiplier="array", nbin_port=64, sb_port=128,
+            nbout_port=32, cp_port=32, nfu1_stages=2, nfu2_stages=1, nfu3_stages=4, **SMALL,
+        ),
+        MemorySettings(latency=3, bandwidth=255, stall=0.2),
+    ),
+    (
+        Config(
+            name="shared-4x4-8bit", tn=4, ti=4, width=8, nbin_port=64, sb_port=64, nbout_port=64,
+            cp_port=64, shared_port=True, **SMALL,
+        ),
+        MemorySettings(latency=60, bandwidth=8),
+    ),
+    (
+        Config(
+            name="tall-5x2-8bit", tn=5, ti=2, width=8, drop=8, multiplier="array", nbin_port=128,
+            sb_port=32, nbout_port=128, cp_port=128, nfu1_stages=1, nfu2_stages=3, nfu3_stages=1,
+            **SMALL,
+        ),
+        MemorySettings(latency=1, bandwidth=255, stall=0.4),
+    ),
+    (
+        Config(name="single", tn=1, ti=1, nbin_port=32, sb_port=32, nbout_port=32, **SMALL),
+        MemorySettings(latency=10, bandwidth=12),
+    ),
+]  # fmt: skip
+
+
+def networks(config: Config):
+    """Layers of odd shapes: channels 1, 3, 17; kernels 1x1, 3x5, 11x11; strides 1, 2, 4."""
+    net = Network(config, 1)
+    x = net.input(1, 3, 23, 21)
+    y = net.conv(x, 17, (11, 11), (4, 4), (5, 5, 5, 5))
+    y = net.pool(y, "max", (3, 3), (2, 2), (0, 1, 1, 0))
+    net.gemm(y, 7)
+    yield "kernel 11x11, stride 4, 3 channels", net.graph()
+
+    net = Network(config, 2)
+    x = net.input(2, 17, 6, 9)
+    y = net.conv(x, 5, (3, 5), (1, 2), (1, 0, 1, 2))
+    z = net.conv(x, 5, (1, 1), (1, 2), (0, 0, 0, 0))
+    z = net.conv(z, 5, (3, 3), (1, 1), (1, 1, 1, 1))
+    net.conv(net.concat(z, net.conv(z, 1, (1, 1))), 3, (2, 2))
+    net.pool(y, "average", (2, 3), (1, 2), (1, 1, 0, 1))
+    yield "kernel 3x5, stride 2, 17 channels, batch 2, concatenation", net.graph()
+
+    net = Network(config, 3)
+    x = net.input(1, 1, 5, 4)
+    y = net.conv(x, 4, (1, 1))
+    z = net.conv(y, 4, (3, 3), (1, 1), (1, 1, 1, 1))
+    y = net.add(y, z)
+    net.pool(y, "average", (5, 4), (1, 1))
+    yield "maps smaller than a tile, residual, global average", net.graph()
+
+    net = Network(config, 4)
+    x = net.input(5, 40)
+    net.gemm(net.gemm(x, 33), 10)
+    yield "classifier with a batch of 5", net.graph()
+
+    net = Network(config, 5)
+    x = net.input(1, 8, 7, 7)
+    net.pool(x, "max", (2, 2), (2, 2))
+    net.pool(x, "average", (3, 3), (2, 2), (1, 1, 1, 1), include_pad=True)
+    net.pool(x, "max", (1, 1), (1, 1))
+    yield "pooling only", net.graph()
+
+
+@pytest.mark.parametrize(("config", "memory"), CORES, ids=[c.name for c, _ in CORES])
+def test_rtl_equals_golden(config, memory):
+    """The networks run one after the other on the same core, without a reset in between."""
+    target = VerilatorTarget(config, memory)
+    for seed, (_, graph) in enumerate(networks(config)):
+        check_rtl(graph, target, seed)
+    target.close()
