@@ -7,7 +7,7 @@ from amaranth.lib import data
 from cocotb.triggers import RisingEdge
 
 from hw.diannao.config import Config
-from hw.diannao.isa import LEVELS, ErrorCode, NfuIn, NfuOut, NfuSlot
+from hw.diannao.isa import LEVELS, ErrorCode, NfuIn, NfuOut
 from hw.diannao.sequencer import QueuedNest, Step
 from hw.nfu.layouts import Op
 from tests.streams import StreamPort, dut_config, start
@@ -221,7 +221,7 @@ FAULTS = [
 
 @cocotb.test(timeout_time=1, timeout_unit="ms")
 async def faults(dut):
-    """Every address outside a buffer is reported with its code and pc, and its step is not issued."""
+    """Every address outside a buffer is reported with code and pc; its step is not issued."""
     rng = random.Random(cocotb.RANDOM_SEED)
     feeder = None
     for pc, (slot, code) in enumerate(FAULTS):

@@ -5,7 +5,6 @@ from dataclasses import asdict
 import pytest
 
 from hw.diannao.config import CONFIGS, Config
-
 from tests.hw.diannao.operand_unit import OperandUnit
 
 
