@@ -204,6 +204,20 @@ def test_load_of_stored_bytes_needs_a_fence():
             assert (error.code, error.pc) == (ErrorCode.NONE, pc_of(machine, -1))
 
 
+def test_load_between_stored_bytes_needs_no_fence():
+    machine, source, target = new_machine()
+    machine.emit(
+        nbin=NbinLoad(Runs(source, 20)),
+        nfu=nest(Op.MAX, [Loop(count=7, nbin=1)], nbin_free=10),
+        nbout=NboutStore(Runs(target, 2, (7, 1, 1), (4, 0, 0))),
+    )
+    for offset in (2, 4):
+        machine.emit(nbin=NbinLoad(Runs(target + offset, 2, (6, 1, 1), (4, 0, 0))))
+    error = failure(machine)
+    assert "without a fence" in str(error)
+    assert error.pc == pc_of(machine, -1)
+
+
 def test_fence_covers_only_the_stores_before_it():
     machine, source, target = new_machine()
     copy(machine, source, target, 10)
@@ -251,6 +265,28 @@ def test_loads_that_no_nest_makes_room_for(ahead):
         assert (error.code, error.pc) == (ErrorCode.WATCHDOG, second)
 
 
+@pytest.mark.parametrize("beyond", [0, 1])
+def test_reads_reach_to_the_last_entry_of_a_ring(beyond):
+    """Of more data than fits, exactly the buffer's capacity from the tail on can be read."""
+    machine, _, target = new_machine()
+    elements, rows = machine.config.nbin_elements, machine.config.sb_rows
+    machine.emit(
+        nbin=NbinLoad(Runs(0, 2 * elements + 2)),
+        nfu=nest(Op.MAX, nbin=elements - machine.config.ti + beyond, nbin_free=1),
+        nbout=NboutStore(Runs(target, 4)),
+    )
+    if beyond:
+        assert failure(machine).code == ErrorCode.NBIN_RANGE
+        machine.program.pop()
+    machine.emit(
+        sb=SbLoad(Runs(0, 8, (rows + 1, 1, 1))), nfu=nest(Op.BIAS, sb=rows - 1 + beyond, sb_free=1)
+    )
+    if beyond:
+        assert failure(machine).code == ErrorCode.SB_RANGE
+    else:
+        machine.run()
+
+
 def test_load_that_never_ends():
     machine, _, _ = new_machine()
     rows = machine.config.sb_rows + 1
@@ -284,27 +320,31 @@ def test_outputs_that_no_store_takes(ahead):
         assert (error.code, error.pc) == (ErrorCode.WATCHDOG, full)
 
 
-def test_room_freed_by_a_nest_that_waits_for_its_store():
-    """The NFU stops at the first row without room; what it freed before can be loaded."""
+@pytest.mark.parametrize("enough", [True, False])
+def test_room_freed_by_a_nest_that_waits_for_its_store(enough):
+    """The NFU stops before the first row without room; what it freed until then can be loaded."""
     machine, _, target = new_machine()
     config = machine.config
-    rows, capacity = config.nbout_rows, config.nbin_elements
-    for freed, enough in ((rows, True), (rows + 1, False)):
-        machine, _, target = new_machine()
-        source = machine.place(np.zeros(capacity + 200))
-        count = capacity + freed
-        machine.emit(
-            nbin=NbinLoad(Runs(source, 2 * count)),
-            nfu=nest(Op.MAX, [Loop(count=rows + 9, nbin=1, nbin_free=1)]),
-        )
-        for _ in range(config.queue + 1):
-            machine.emit(nbin=NbinLoad(Runs(source, 2)))
-        machine.emit(nbout=NboutStore(Runs(target, 2, (rows + 9, 1, 1))))
-        if enough:
-            machine.run()
-        else:
-            error = failure(machine)
-            assert (error.code, error.pc) == (ErrorCode.WATCHDOG, pc_of(machine, 16))
+    rows = config.nbout_rows
+    freed = 3 * rows + 2  # three steps a row, each of which frees one element
+    count = config.nbin_elements + freed + (not enough)
+    source = machine.place(np.zeros(count))
+    machine.emit(
+        nbin=NbinLoad(Runs(source, 2 * count)),
+        nfu=nest(
+            Op.MAX,
+            [Loop(count=3, nbin=1, nbin_free=1, reduce=True), Loop(count=rows + 9, nbin=3)],
+        ),
+    )
+    long_load = pc_of(machine, -1)
+    for _ in range(config.queue + 1):
+        machine.emit(nbin=NbinLoad(Runs(source, 2)))
+    machine.emit(nbout=NboutStore(Runs(target, 2, (rows + 9, 1, 1))))
+    if enough:
+        machine.run()
+    else:
+        error = failure(machine)
+        assert (error.code, error.pc) == (ErrorCode.WATCHDOG, long_load)
 
 
 def test_store_without_outputs():
