@@ -274,8 +274,8 @@ def _check_level(number: int, level: NestLevel) -> None:
         value = getattr(level, field.name)
         if not low <= value <= high:
             raise ValueError(
-                f"{field.name} of loop {number} (counted from the innermost that iterates, starting "
-                f"at 0) must be {field.rule}, not {value}; split the nest or reorder its loops"
+                f"{field.name} of loop {number} (counted from the innermost that iterates, from 0) "
+                f"must be {field.rule}, not {value}; split the nest or reorder its loops"
             )
 
 

@@ -65,12 +65,14 @@ class LoadOp(enum.Enum, shape=4):
     """Operation of the SB and NBin slots."""
 
     LOAD = 1
+    """Read what the descriptor names."""
 
 
 class StoreOp(enum.Enum, shape=4):
     """Operation of the NBout slot."""
 
     STORE = 1
+    """Write where the descriptor says."""
 
 
 class SbSlot(data.Struct):
@@ -122,7 +124,9 @@ class NfuOut(enum.Enum, shape=1):
     """Where an accumulation goes after the last reduction step (the paper's NFU-2 OUT)."""
 
     NBOUT = 0
+    """Stays in NBout as partial sums for a later instruction."""
     NFU3 = 1
+    """Through NFU-3 to the finished output rows."""
 
 
 class Level(data.Struct):
@@ -178,9 +182,11 @@ class ErrorCode(enum.Enum, shape=8):
 
     NONE = 0
     ILLEGAL_INSTRUCTION = 1
-    """Bad magic, unknown operation, a reserved bit set, or a count of zero."""
+    """Bad magic, unknown operation, a reserved bit set, or a count of zero; or the program does
+    not begin at a multiple of 8 bytes."""
     END_OF_PROGRAM = 2
-    """The program ran off its end without an END."""
+    """The program ran off its end without an END; or its size is no positive multiple of 8 bytes
+    below 2 GiB."""
     NBIN_RANGE = 3
     """A read or a free outside what NBin can hold."""
     SB_RANGE = 4
