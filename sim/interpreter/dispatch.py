@@ -41,7 +41,8 @@ class Dispatch:
     handed out before it, and the rings have room for them. What can get stuck is the control
     processor, at a full queue whose unit waits for something that only later instructions give:
     loads wait for the NFU to free their room, and the NFU waits for stores to take its output rows.
-    A unit works on one slot while ``config.queue`` more wait.
+    A unit works on one slot while ``config.queue`` more wait; the registers between them hold a few
+    more, on which no program may count.
     """
 
     def __init__(self, config: Config):
