@@ -70,7 +70,7 @@ def take_inventory(component: wiring.Component) -> Inventory:
                 module.operators[kind[1:]] += 1
             else:
                 module.children.append((instance, kind[1:]))
-    cells = set(library.cells)
+    cells = library.cells
     memories: dict[str, int] = {}
     operators: dict[str, Counter[str]] = {}
     for path, module in _walk(modules, cells, "top", ""):

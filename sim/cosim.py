@@ -4,6 +4,7 @@ import hashlib
 import importlib.util
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -12,8 +13,9 @@ from pathlib import Path
 from unittest import mock
 from xml.etree import ElementTree
 
-from amaranth.back import rtlil
 from amaranth.lib import wiring
+
+from hw.cells import CellLibrary
 
 from .sharing import share_modules
 
@@ -35,10 +37,11 @@ def to_verilog(component: wiring.Component, name: str) -> str:
     script = "\n".join(
         (
             "read_rtlil <<END_OF_RTLIL",
-            share_modules(rtlil.convert(component, name=name, emit_src=False)),
+            share_modules(CellLibrary().to_rtlil(component, name)),
             "END_OF_RTLIL",
             "proc",
             "memory_collect",
+            "opt_clean -purge",
             f"attrmap {_STRIP}",
             f"attrmap -modattr {_STRIP}",
             "write_verilog -norename -noattr -sv",
@@ -52,7 +55,24 @@ def to_verilog(component: wiring.Component, name: str) -> str:
         raise RuntimeError(f"Yosys could not convert {name!r}:\n{done.stderr}")
     # A switch of several cases becomes a function, which Icarus takes for a system function if its
     # name begins with a dollar sign, escaped or not.
-    return done.stdout.replace("\\$procmux$", "\\procmux$")
+    text = done.stdout.replace("\\$procmux$", "\\procmux$")
+    return _CLEARED_MEMORY.sub(_clear_in_loop, text)
+
+
+_CLEARED_MEMORY = re.compile(
+    r"^  initial begin\n(?P<rows>    (?P<name>\S+)\[0\] = (?P<zero>\d+'h0+);\n"
+    r"(?:    (?P=name)\[\d+\] = (?P=zero);\n)+)  end\n",
+    re.MULTILINE,
+)
+
+
+def _clear_in_loop(match: re.Match) -> str:
+    """One loop for the rows of a memory that starts as zeros, instead of a line for each."""
+    rows = match["rows"].count("\n")
+    return (
+        f"  initial for (int row = 0; row < {rows}; row = row + 1)\n"
+        f"    {match['name']}[row] = {match['zero']};\n"
+    )
 
 
 def simulator_environment(simulator: str) -> dict[str, str]:

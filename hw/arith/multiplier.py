@@ -4,6 +4,7 @@ from amaranth.hdl import C, Cat, Module, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from ..cells import cell
 from .numbers import compensation
 from .pipeline import delay
 
@@ -78,6 +79,13 @@ class Multiplier(wiring.Component):
         """Advances from ``x`` and ``w`` to ``o``."""
         return self.stages
 
+    @property
+    def cell_name(self) -> str:
+        """Name of the Verilog module that all equal multipliers share."""
+        dropped = f"_drop{self.drop}" if self.drop else ""
+        return f"multiplier_{self.style}{self.width}{dropped}_stages{self.stages}"
+
+    @cell
     def elaborate(self, platform):
         m = Module()
         product = Signal(2 * self.width - self.drop)
@@ -86,36 +94,53 @@ class Multiplier(wiring.Component):
             product = delay(m, product, self.stages, enable=self.enable, name="product")
             m.d.comb += self.o.eq(product)
         else:
+            rows, constant = self._partial_products(m)
             # Below the dropped columns there is nothing to add or to register.
-            words, constant = self._partial_products()
             low = constant & ((1 << self.drop) - 1)
-            total, carry = self._compress(m, [*words, C(constant - low, 2 * self.width)])
+            total, carry = self._compress(m, self._place(rows, constant - low))
             m.d.comb += product.eq(total[self.drop :] + carry[self.drop :])
             product = delay(m, product, min(self.stages, 1), enable=self.enable, name="product")
             m.d.comb += self.o.eq(Cat(C(low, self.drop), product))
         return m
 
-    def _partial_products(self) -> tuple[list[Value], int]:
-        """Rows of the array, unsigned and of twice the width, and the constant to add to them."""
+    def _partial_products(self, m: Module) -> tuple[list[tuple[int, Value]], int]:
+        """Rows of the array, each with the column it starts at, and the constant to add to them.
+
+        One row per bit of ``w`` with the magnitude of ``x``, and one with the sign of ``x``.
+        """
         width, sign = self.width, self.width - 1
-        rows = []
         constant = compensation(width, self.drop)
+        signs = Signal(width)
+        negative = self.x[sign].replicate(sign) & self.w[:sign]
+        m.d.comb += signs.eq(Cat(~negative, self.x[sign] & self.w[sign]))
+        rows = [(sign, signs)]
+        constant -= ((1 << sign) - 1) << sign
+        if self.drop == width:
+            # Clearing all bits of a negative x, sign bit included, leaves -2**width, not 0.
+            rows = [(width, signs[0]), (width, signs[1:])]
+            constant -= 1 << sign
         for j in range(width):
             first = max(0, self.drop - j)
-            # Clearing all bits of a negative x, sign bit included, leaves -2**width.
-            kept = self.x[min(first, sign) :]
-            top_column = j + first + len(kept) - 1
-            bits = kept & self.w[j].replicate(len(kept))
-            magnitude, top = bits[:-1], bits[-1]
-            if j < sign:
-                top = ~top
-                constant -= 1 << top_column
-            else:
-                magnitude = ~magnitude
-                constant -= (1 << top_column) - (1 << (j + first))
-            row = Cat(C(0, j + first), magnitude, top)
-            rows.append(Cat(row, C(0, 2 * width - len(row))))
+            if first >= sign:
+                continue
+            bits = Signal(width, name=f"bits_{j}")
+            m.d.comb += bits.eq(self.x[:sign] & self.w[j].replicate(width))
+            kept = bits[first:sign]
+            if j == sign:
+                kept = ~kept
+                constant -= (1 << (j + sign)) - (1 << (j + first))
+            rows.append((j + first, kept))
         return rows, constant % (1 << 2 * width)
+
+    def _place(self, rows: list[tuple[int, Value]], constant: int) -> list[Value]:
+        """Words of twice the width with ``rows`` and, where these leave room, ``constant``."""
+        words = []
+        for start, bits in rows:
+            stop = start + len(bits)
+            below, above = constant % (1 << start), constant >> stop
+            constant -= below + (above << stop)
+            words.append(Cat(C(below, start), bits, C(above, 2 * self.width - stop)))
+        return [*words, C(constant, 2 * self.width)] if constant else words
 
     def _compress(self, m: Module, words: list[Value]) -> list[Value]:
         """Add ``words`` in a tree of carry-save adders; the result is a sum and a carry word."""
@@ -143,14 +168,14 @@ class Multiplier(wiring.Component):
         compressed = []
         for k in range(0, len(words) - 2, 3):
             a, b, c = words[k : k + 3]
-            difference, total, carry = (
+            difference, total, majority = (
                 Signal(2 * self.width, name=f"{stem}{level}_{k // 3}")
-                for stem in ("difference", "sum", "carry")
+                for stem in ("difference", "sum", "majority")
             )
             m.d.comb += [
                 difference.eq(a ^ b),
                 total.eq(difference ^ c),
-                carry.eq(Cat(C(0, 1), (a & b) | (difference & c))),
+                majority.eq((a & b) | (difference & c)),
             ]
-            compressed += [total, carry]
+            compressed += [total, Cat(C(0, 1), majority[:-1])]
         return compressed + words[len(words) // 3 * 3 :]
