@@ -17,7 +17,7 @@ from .emitter import Emitter, Load, Store
 from .maps import Map
 from .ring import reach, slides, with_frees
 from .split import part_sizes, split
-from .timing import fill_rate, run_cycles
+from .timing import fifo_elements, fill_rate, round_trip, run_cycles
 from .windows import Span, spans
 
 __all__ = ["emit_pool"]
@@ -218,9 +218,28 @@ class _Region:
         runs = strip.height * strip.width
         if size == self.source.pitches[2]:
             runs, size = strip.height, strip.width * size
-        nbin = runs * run_cycles(size, config.nbin_port, config, self.memory)
+        misaligned = size * 8 % config.nbin_port != 0
+        in_flight = config.nbin_elements - held + fifo_elements(size, config)
+        nbin = max(
+            runs * (run_cycles(size, config.nbin_port, config, self.memory) + misaligned),
+            strip.elements * round_trip(self.memory) / in_flight,
+        )
         outputs = rows * columns * strip.steps_per_tap
         nfu = outputs * self.rows.size * self.columns.size
+        # Results are stored pixel by pixel, in one run if they fill their rows.
+        whole = config.lanes == config.tn
+        out = (
+            rows
+            * columns
+            * (
+                run_cycles(channels * config.element_bytes, config.nbout_port, config, self.memory)
+                if whole
+                else strip.steps_per_tap
+                * run_cycles(
+                    config.lanes * config.element_bytes, config.nbout_port, config, self.memory
+                )
+            )
+        )
         # Waits for what has no room in NBin before: the first windows of each row of outputs, whose
         # lowest row lies behind all that the row before holds, and of each strip.
         rate = fill_rate(size, config)
@@ -237,7 +256,7 @@ class _Region:
         wait += max(0, min(strip.elements, held) - (config.nbin_elements - held)) / rate
         strips = -(-self.source.channels // channels)
         strips *= -(-self.rows.count // rows) * -(-self.columns.count // columns)
-        return strips * (max(nfu, nbin, outputs) + wait + _STRIP_CYCLES)
+        return strips * (max(nfu, nbin, out) + wait + _STRIP_CYCLES)
 
 
 _STEPS_PER_TAP = (1, 2, 3, 4, 6, 8, 12, 16, COUNT_LIMIT)

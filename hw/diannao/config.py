@@ -36,7 +36,7 @@ class Config:
     nbin_port, sb_port, nbout_port, cp_port : widths of the four memory ports in bits
     shared_port : one AXI port for everything (the paper's AXI mux); all port widths are then equal
     address_width : bits of a memory address
-    outstanding : reads in flight per port
+    outstanding : bursts in flight per port
     burst : longest burst in beats
     nbin_fifo : beats of read data that may wait in front of NBin (covers the memory's latency)
     instruction_buffer : bytes of prefetched program

@@ -78,6 +78,7 @@ class StoreUnit(wiring.Component):
             burst=config.burst,
             row_bytes=config.tn * config.element_bytes,
             rows=config.nbout_rows,
+            outstanding=max(2, config.outstanding),
         )
         connect(m, flipped(self.axi), dma.axi)
 

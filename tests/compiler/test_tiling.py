@@ -5,7 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from compiler.blocks import Convolution, Patch, Tiling, passes_of
-from compiler.tiling import choose, cost
+from compiler.cost import cost
+from compiler.tiling import choose
 from hw.diannao.config import CONFIGS, Config
 from sim.memory import MemorySettings
 
