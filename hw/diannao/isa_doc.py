@@ -51,8 +51,12 @@ PAPER_FIELDS: tuple[tuple[str, str, str], ...] = (
         "NFU-3 OP",
         "the table that an instruction with `nfu.op` = TABLE has loaded, `nfu.scale`",
     ),
-    ("NFU", "OUTPUT BEGIN", "`nfu.reduce`: the first step of a sum is when its loops begin"),
-    ("NFU", "OUTPUT END", "`nfu.reduce`: the last step of a sum is when its loops end"),
+    (
+        "NFU",
+        "OUTPUT BEGIN",
+        "first group of Tn outputs of a chunk: `nfu.nbout` and `nfu.bias` name the group",
+    ),
+    ("NFU", "OUTPUT END", "last group of a chunk: the same, and `nbin_free` gives the chunk up"),
 )
 """The 23 fields of the paper's instruction (slot, field) and what does their work here."""
 
@@ -204,9 +208,9 @@ described by the addresses and strides of one instruction; here they are a nest.
 |---|---|---|---|
 {paper}
 
-The paper does not explain OUTPUT BEGIN and OUTPUT END, so the last two lines are our reading.
-`sim/paper_program.py` is the paper's example program (8192 inputs, 256 outputs) in this instruction
-set.
+The paper does not explain OUTPUT BEGIN and OUTPUT END. In its example OUTPUT BEGIN is set where a
+new chunk of inputs begins, so the last two lines are our reading. `compiler/paper_program.py`
+writes that example (8192 inputs, 256 outputs) in this instruction set.
 """
 
 
