@@ -1,11 +1,12 @@
 """Code for convolutions and classifier layers."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 
 from hw.arith.numbers import Table, compensation
-from hw.diannao.assembler import Loop, nest
+from hw.diannao.assembler import Loop, NfuNest, Runs, nest
 from hw.diannao.config import Config
 from hw.diannao.isa import NfuIn, NfuOut
 from hw.nfu.layouts import Op
@@ -57,7 +58,8 @@ def emit_conv(
         (weight.shape[2], weight.shape[3]), strides, source.pitches,
     )  # fmt: skip
     tiling = choose(shape, emitter.config, memory)
-    _Generator(emitter, source, target, weight, shift, table, shape, tiling).run(bias, name)
+    generator = _Generator(emitter, source, target, shape, tiling, shift, table)
+    generator.run(weight, bias, name)
 
 
 def _normal(
@@ -88,6 +90,16 @@ def _normal(
     return source, target, (sy, sx)
 
 
+@dataclass(frozen=True)
+class _Part:
+    """Some groups of outputs: first one and number, their biases and their weights in memory."""
+
+    first: int
+    groups: int
+    biases: int
+    weights: tuple[Runs, ...]
+
+
 class _Generator:
     """Emits the blocks of one convolution."""
 
@@ -96,103 +108,106 @@ class _Generator:
         emitter: Emitter,
         source: Map,
         target: Map,
-        weight: np.ndarray,
-        shift: int,
-        table: Table,
         shape: Convolution,
         tiling: Tiling,
+        shift: int,
+        table: Table,
     ):
         self._emitter = emitter
         self._config: Config = emitter.config
         self._source = source
         self._target = target
-        self._weight = weight
-        self._shift = shift
-        self._table = table
         self._shape = shape
         self._tiling = tiling
+        self._shift = shift
+        self._table = table
         self._passes = passes_of(shape.channels, tiling.channels)
+        # Most blocks are of equal size.
+        self._patch = lru_cache(maxsize=None)(self._patch_of)
+        self._nest = lru_cache(maxsize=None)(self._nest_of)
 
-    def run(self, bias: np.ndarray, name: str) -> None:
+    def run(self, weight: np.ndarray, bias: np.ndarray, name: str) -> None:
         """Emit everything: table, biases, and blocks in the order of the tiling."""
         config, tiling, shape = self._config, self._tiling, self._shape
         emitter = self._emitter
-        groups = -(-shape.outputs // config.tn)
         emitter.load_table(self._table)
 
-        # Weights and biases of each block of groups.
-        one = Block(0, 0, 0, 1, 1, 1)
-        per_group = [self._patch(one, k).rows_of_weights(p) for k, p in enumerate(self._passes)]
-        taps = shape.channels * shape.kernel[0] * shape.kernel[1]
-        words = adjusted_bias(
-            bias, sum(per_group) * config.ti - taps, compensation(config.width, config.drop),
-            config, name,
-        )  # fmt: skip
+        groups = -(-shape.outputs // config.tn)
+        rows = sum(self._rows_per_group(number) for number in range(len(self._passes)))
+        idle = rows * config.ti - shape.channels * shape.kernel[0] * shape.kernel[1]
+        words = adjusted_bias(bias, idle, compensation(config.width, config.drop), config, name)
         words = np.pad(words, (0, groups * config.tn - len(words))).reshape(groups, config.tn)
-        parts = split(groups, tiling.groups)
-        biases = [emitter.place_biases(words[g : g + count]) for g, count in parts]
-        weights = [self._place_weights(*part) for part in parts]
-
+        biases = emitter.place_biases(words)
+        parts = [
+            _Part(
+                first, count, biases + first * config.bias_row_bytes,
+                self._place_weights(weight[first * config.tn : (first + count) * config.tn], count),
+            )
+            for first, count in split(groups, tiling.groups)
+        ]  # fmt: skip
         blocks = [
             Block(n, y, x, images, rows, columns)
             for n, images in split(shape.batch, tiling.images)
             for y, rows in split(shape.height, tiling.rows)
             for x, columns in split(shape.width, tiling.columns)
         ]
-        if not tiling.inputs_stay:
-            for part, address, rows in zip(parts, biases, weights, strict=True):
-                emitter.load_biases(address, part[1])
-                stay = len(blocks) > 1 and sum(per_group) * part[1] <= config.sb_rows
-                for block in blocks:
+        if tiling.inputs_stay:
+            # Every block of positions meets all groups; their biases stay too if they can.
+            together = groups <= config.bias_rows
+            if together:
+                emitter.load_biases(biases, groups)
+            for block in blocks:
+                for part in parts:
+                    if not together:
+                        emitter.load_biases(part.biases, part.groups)
                     self._block(
-                        block, part, rows,
-                        load_weights=not stay or block is blocks[0],
-                        keep_weights=stay and block is not blocks[-1],
+                        block, part,
+                        first_bias=part.first if together else 0,
+                        load_inputs=part is parts[0],
+                        keep_inputs=part is not parts[-1],
                     )  # fmt: skip
             return
-        # With inputs that stay, every block of positions meets all groups; their biases stay too.
-        all_biases = groups <= config.bias_rows
-        if all_biases:
-            emitter.load_biases(emitter.place_biases(words), groups)
-        for block in blocks:
-            for part, address, rows in zip(parts, biases, weights, strict=True):
-                if not all_biases:
-                    emitter.load_biases(address, part[1])
+        for part in parts:
+            emitter.load_biases(part.biases, part.groups)
+            stay = rows * part.groups <= config.sb_rows
+            for block in blocks:
                 self._block(
-                    block, part, rows,
-                    first_bias=part[0] if all_biases else 0,
-                    load_inputs=part is parts[0],
-                    keep_inputs=part is not parts[-1],
+                    block, part,
+                    load_weights=not stay or block is blocks[0],
+                    keep_weights=stay and block is not blocks[-1],
                 )  # fmt: skip
 
-    def _patch(self, block: Block, number: int) -> Patch:
+    def _patch_of(self, number: int, images: int, rows: int, columns: int) -> Patch:
+        """The input patch of a block of that size, for one entry of the passes."""
         return Patch.of(
-            self._shape, self._tiling.window, self._passes[number],
-            block.images, block.rows, block.columns, self._config.ti,
+            self._shape, self._tiling.window, self._passes[number], images, rows, columns,
+            self._config.ti,
         )  # fmt: skip
 
-    def _place_weights(self, first: int, groups: int) -> list[int]:
-        """Put the weights of some groups into memory; one address per entry of the passes."""
-        tn, ti = self._config.tn, self._config.ti
-        part = self._weight[first * tn : (first + groups) * tn]
-        one = Block(0, 0, 0, 1, 1, 1)
-        return [
-            self._emitter.place(
-                pack_rows(
-                    weight_rows(
-                        part, self._tiling.window, passes, self._patch(one, k).reads, tn, ti
-                    ),
-                    self._config,
-                )
+    def _rows_per_group(self, number: int) -> int:
+        """SB rows of one group of outputs, which do not depend on the block."""
+        return self._patch(number, 1, 1, 1).rows_of_weights(self._passes[number])
+
+    def _place_weights(self, weight: np.ndarray, groups: int) -> tuple[Runs, ...]:
+        """Put the weights of some groups into memory; returns how to load them, pass by pass."""
+        config = self._config
+        size = config.weight_row_bytes
+        loads = []
+        for number, passes in enumerate(self._passes):
+            patch = self._patch(number, 1, 1, 1)
+            rows = weight_rows(
+                weight, self._tiling.window, passes, patch.reads, config.tn, config.ti
             )
-            for k, passes in enumerate(self._passes)
-        ]
+            address = self._emitter.place(pack_rows(rows, config))
+            per_step = groups * size
+            loops = [(groups, size), (len(rows) // groups, per_step)]
+            loads.append(pattern(address, size, loops, granule=None))
+        return tuple(loads)
 
     def _block(
         self,
         block: Block,
-        part: tuple[int, int],
-        weights: list[int],
+        part: _Part,
         *,
         first_bias: int = 0,
         load_weights: bool = True,
@@ -200,82 +215,86 @@ class _Generator:
         load_inputs: bool = True,
         keep_inputs: bool = False,
     ) -> None:
-        """Emit one block of positions for one block of groups.
+        """Emit one block of positions for some groups.
 
         One instruction per entry of the passes; partial sums wait in NBout between them.
         """
-        config = self._config
-        groups = part[1]
-        nbin_base = sb_base = 0
+        nbin = sb = 0
         for number, passes in enumerate(self._passes):
-            patch = self._patch(block, number)
-            last = number == len(self._passes) - 1
-            nbin_held = patch.elements + patch.skip
-            sb_held = patch.rows_of_weights(passes) * groups
-
-            # Groups, positions and reduction, with their strides in NBin, SB and NBout.
-            x, y, n, read, kernel_row, again = patch.loops
-            rows = (1, groups, groups * block.columns, groups * block.columns * block.rows)
-            loops = [
-                Loop(count=groups, sb=1, nbout=rows[0], bias=1),
-                Loop(count=x[0], nbin=x[1], nbout=rows[1]),
-                Loop(count=y[0], nbin=y[1], nbout=rows[2]),
-                Loop(count=n[0], nbin=n[1], nbout=rows[3]),
-                Loop(count=read[0], nbin=read[1], sb=groups, reduce=True),
-                Loop(
-                    count=kernel_row[0], nbin=kernel_row[1], sb=groups * patch.reads, reduce=True
-                ),
-                Loop(
-                    count=again[0], nbin=again[1],
-                    sb=groups * patch.reads * patch.kernel_rows, reduce=True,
-                ),
-            ]  # fmt: skip
-            nbin_rest = sb_rest = 0
-            if not keep_inputs:
-                loops, nbin_rest = with_frees(loops, "nbin", nbin_held)
-            if not keep_weights:
-                loops, sb_rest = with_frees(loops, "sb", sb_held)
-            nfu = nest(
-                Op.MAC,
-                loops,
-                source=NfuIn.BIAS if number == 0 else NfuIn.NBOUT,
-                target=NfuOut.NFU3 if last else NfuOut.NBOUT,
-                shift=self._shift,
-                scale=self._table.shift,
-                nbin=nbin_base,
-                sb=sb_base,
-                bias=first_bias,
-                nbin_free=nbin_rest,
-                sb_free=sb_rest,
-            )
+            patch = self._patch(number, block.images, block.rows, block.columns)
             load = None
             if load_inputs:
                 runs = load_runs(
-                    self._source, self._shape, self._tiling.window, passes, block, config
+                    self._source, self._shape, self._tiling.window, passes, block, self._config
                 )
                 load = Load(runs, (self._source.region,), patch.skip)
-            sb = None
-            if load_weights:
-                size = config.weight_row_bytes
-                counts = [groups, *(loop.count for loop in loops[4:])]
-                rows_before = np.cumprod([1, *counts[:-1]]).tolist()
-                sb = pattern(
-                    weights[number], size,
-                    [(c, size * b) for c, b in zip(counts, rows_before, strict=True)],
-                    granule=None,
-                )  # fmt: skip
+            last = number == len(self._passes) - 1
             self._emitter.emit(
-                sb=sb, load=load, store=self._store(block, part) if last else None, nfu=nfu
-            )
+                sb=part.weights[number] if load_weights else None,
+                load=load,
+                store=self._store(block, part) if last else None,
+                nfu=self._nest(
+                    number, block.images, block.rows, block.columns, part.groups,
+                    nbin if keep_inputs else None, sb if keep_weights else None, first_bias,
+                ),
+            )  # fmt: skip
             # What stays in the rings lies before the next instruction's part.
-            nbin_base += nbin_held if keep_inputs else 0
-            sb_base += sb_held if keep_weights else 0
+            nbin += patch.elements + patch.skip
+            sb += patch.rows_of_weights(passes) * part.groups
 
-    def _store(self, block: Block, part: tuple[int, int]) -> Store:
-        """The finished rows: for every position, all channels of the block's groups."""
+    def _nest_of(
+        self,
+        number: int,
+        images: int,
+        rows: int,
+        columns: int,
+        groups: int,
+        kept_inputs: int | None,
+        kept_weights: int | None,
+        first_bias: int,
+    ) -> NfuNest:
+        """The nest of a block, for one entry of the passes.
+
+        ``kept_inputs`` and ``kept_weights`` are the places in NBin and SB before its own operands
+        if these shall stay, or None to free them.
+        """
+        patch = self._patch(number, images, rows, columns)
+        x, y, n, read, kernel_row, again = patch.loops
+        # Groups, positions and reduction, with their strides in NBin, SB and NBout.
+        loops = [
+            Loop(count=groups, sb=1, nbout=1, bias=1),
+            Loop(count=x[0], nbin=x[1], nbout=groups),
+            Loop(count=y[0], nbin=y[1], nbout=groups * columns),
+            Loop(count=n[0], nbin=n[1], nbout=groups * columns * rows),
+        ]
+        weights = groups
+        for count, stride in (read, kernel_row, again):
+            loops.append(Loop(count=count, nbin=stride, sb=weights, reduce=True))
+            weights *= count
+        nbin_rest = sb_rest = 0
+        if kept_inputs is None:
+            loops, nbin_rest = with_frees(loops, "nbin", patch.elements + patch.skip)
+        if kept_weights is None:
+            loops, sb_rest = with_frees(loops, "sb", weights)
+        return nest(
+            Op.MAC,
+            loops,
+            source=NfuIn.BIAS if number == 0 else NfuIn.NBOUT,
+            target=NfuOut.NFU3 if number == len(self._passes) - 1 else NfuOut.NBOUT,
+            shift=self._shift,
+            scale=self._table.shift,
+            nbin=kept_inputs or 0,
+            sb=kept_weights or 0,
+            bias=first_bias,
+            nbin_free=nbin_rest,
+            sb_free=sb_rest,
+        )
+
+    def _store(self, block: Block, part: _Part) -> Store:
+        """The finished rows: for every position, all channels of the part."""
         config, target = self._config, self._target
-        first = part[0] * config.tn
-        channels = min(part[1] * config.tn, target.channels - first)
+        first = part.first * config.tn
+        channels = min(part.groups * config.tn, target.channels - first)
         image, row, pixel = target.pitches
         runs = pattern(
             target.at(block.n, block.y, block.x, first * config.element_bytes),
