@@ -81,12 +81,17 @@ class ReadMemory:
     """Answers reads ``latency`` cycles after their address, then a beat per cycle.
 
     ``latency`` is counted from the cycle of the AR transfer to that of the first beat. ``stall()``
-    says of each cycle whether R pauses; AR is always ready. Reads in ``bad`` give DECERR.
+    says of each cycle whether R pauses; AR is always ready. Reads in ``bad`` give DECERR. With
+    ``mix``, a random number generator, beats of different identifiers come in random order.
     """
 
-    def __init__(self, dut, prefix: str, memory: np.ndarray, *, latency=1, stall=None, bad=()):
+    def __init__(
+        self, dut, prefix: str, memory: np.ndarray, *, latency=1, stall=None, bad=(), mix=None
+    ):
         self.clk = dut.clk
         self.memory, self.latency, self.stall, self.bad = memory, latency, stall, bad
+        self.mix = mix
+        self.addresses = []  # (cycle, identifier) of the AR transfers
         self.ar = _fields(dut, prefix, "ar", "addr len id valid ready")
         self.r = _fields(dut, prefix, "r", "data resp last id valid ready")
         self.beat = len(self.r[0]) // 8
@@ -94,7 +99,7 @@ class ReadMemory:
     async def run(self):
         addr, length, ident, arvalid, arready = self.ar
         data, resp, last, rid, rvalid, rready = self.r
-        pending = deque()
+        pending = []  # beats in the order of their addresses: (due, word, bad, last, identifier)
         cycle = 0
         arready.value = 1
         rvalid.value = 0
@@ -103,10 +108,10 @@ class ReadMemory:
             await RisingEdge(self.clk)
             cycle += 1
             if offered and rready.value == 1:
-                pending.popleft()
                 offered = False
             if arvalid.value == 1 and arready.value == 1:
                 first, beats = int(addr.value), int(length.value) + 1
+                self.addresses.append((cycle, int(ident.value)))
                 for n in range(beats):
                     where = (first + n * self.beat) % len(self.memory)
                     word = int.from_bytes(
@@ -117,7 +122,11 @@ class ReadMemory:
             if not offered and pending and pending[0][0] <= cycle:
                 offered = not (self.stall and self.stall())
                 if offered:
-                    _, word, bad, final, burst_id = pending[0]
+                    chosen = pending[0][4]
+                    if self.mix:
+                        chosen = self.mix.choice(sorted({b[4] for b in pending if b[0] <= cycle}))
+                    number = next(n for n, b in enumerate(pending) if b[4] == chosen)
+                    _, word, bad, final, burst_id = pending.pop(number)
                     data.value = word
                     resp.value = 3 if bad else 0
                     last.value = final

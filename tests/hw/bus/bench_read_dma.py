@@ -8,7 +8,16 @@ from cocotb.triggers import RisingEdge
 from cocotbext.axi import AxiReadBus, AxiSlaveRead
 
 from tests.hw.bus.axi_models import AddressMonitor, ReadMemory
-from tests.hw.bus.patterns import encode, gaps, pattern, pauses, random_pattern, run_addresses
+from tests.hw.bus.patterns import (
+    decode_word,
+    encode,
+    expected_words,
+    gaps,
+    pattern,
+    pauses,
+    random_pattern,
+    run_addresses,
+)
 from tests.streams import StreamPort, dut_config, start
 
 CONFIG = dut_config()
@@ -16,19 +25,6 @@ BEAT = CONFIG["data_width"] // 8
 BURST, OUTSTANDING = CONFIG["burst"], CONFIG["outstanding"]
 UNIT = BEAT if CONFIG["aligned"] else 1
 MEMORY = 1 << 16
-
-
-def expected_words(memory, descriptors):
-    """(bytes, last_of_run, last) of every word."""
-    words = []
-    for descriptor in descriptors:
-        addresses = run_addresses(descriptor)
-        for number, address in enumerate(addresses):
-            content = memory[address : address + descriptor["run"]].tobytes()
-            for k in range(0, len(content), BEAT):
-                end = k + BEAT >= len(content)
-                words.append((content[k : k + BEAT], end, end and number == len(addresses) - 1))
-    return words
 
 
 class Bench:
@@ -88,16 +84,12 @@ class Bench:
                 self.permits.append((payload & 0xFFFF, payload >> 16 & 1, payload >> 17))
                 claimed += payload & 0xFFFF
             if dut.o__valid.value == 1 and dut.o__ready.value == 1:
-                payload = int(dut.o__payload.value)
-                count = payload >> 8 * BEAT & (2 * BEAT - 1)
-                content = (payload & ((1 << 8 * count) - 1)).to_bytes(count, "little")
-                flags = payload >> 8 * BEAT + BEAT.bit_length()
-                self.words.append((content, bool(flags & 1), bool(flags >> 1)))
+                self.words.append(decode_word(int(dut.o__payload.value), BEAT))
                 self.cycles.append(self.cycle)
                 self.fetched += int(dut.fetched.value)
             else:
                 assert dut.fetched.value == 0
-            assert sum(len(word[0]) for word in self.words[-1:]) + 0 <= claimed
+            assert self.fetched <= claimed, "bytes without a permit"
             self.errors += int(dut.error.value)
 
     async def accept(self, name, stall):
@@ -108,7 +100,7 @@ class Bench:
 
     async def read(self, descriptors, stall=0, limit=20_000):
         """Send descriptors and wait for all their words."""
-        expected = expected_words(self.memory, descriptors)
+        expected = expected_words(self.memory, descriptors, BEAT)
         words = [encode(descriptor) for descriptor in descriptors]
         cocotb.start_soon(StreamPort(self.dut, "i").send(words, gaps(self.rng, stall)))
         begin = self.cycle

@@ -2,9 +2,20 @@
 
 import random
 
+import numpy as np
+
 from hw.bus.descriptor import Descriptor
 
-__all__ = ["encode", "gaps", "pattern", "pauses", "random_pattern", "run_addresses"]
+__all__ = [
+    "decode_word",
+    "encode",
+    "expected_words",
+    "gaps",
+    "pattern",
+    "pauses",
+    "random_pattern",
+    "run_addresses",
+]
 
 
 def gaps(rng, stall):
@@ -37,6 +48,27 @@ def run_addresses(descriptor: dict) -> list[int]:
         for i1 in range(c1)
         for i0 in range(c0)
     ]
+
+
+def expected_words(memory: np.ndarray, descriptors: list[dict], beat: int) -> list[tuple]:
+    """What a ``ReadDma`` delivers: (bytes, last_of_run, last) of every word."""
+    words = []
+    for descriptor in descriptors:
+        addresses = run_addresses(descriptor)
+        for number, address in enumerate(addresses):
+            content = memory[address : address + descriptor["run"]].tobytes()
+            for k in range(0, len(content), beat):
+                end = k + beat >= len(content)
+                words.append((content[k : k + beat], end, end and number == len(addresses) - 1))
+    return words
+
+
+def decode_word(payload: int, beat: int) -> tuple[bytes, bool, bool]:
+    """The bits of a ``WordLayout`` as (bytes, last_of_run, last)."""
+    count = payload >> 8 * beat & (2 * beat - 1)
+    content = (payload & ((1 << 8 * count) - 1)).to_bytes(count, "little")
+    flags = payload >> 8 * beat + beat.bit_length()
+    return content, bool(flags & 1), bool(flags >> 1)
 
 
 def random_pattern(rng: random.Random, memory: int, longest: int, unit: int = 1) -> dict:
