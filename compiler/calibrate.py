@@ -1,6 +1,6 @@
 """Run the float model on sample inputs to learn the range of every tensor."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 import onnx
@@ -44,20 +44,22 @@ class Runner:
         model.graph.output.extend(
             onnx.helper.make_value_info(name, onnx.TypeProto()) for name in produced
         )
-        runtime = None
-        if produced:
-            try:
-                runtime = session(model)
-            except Exception as error:  # ONNX Runtime's exceptions have no common base but this
-                reason = str(error).splitlines()[0]
-                raise UserError(
-                    f"ONNX Runtime cannot run {self.graph.name!r} for calibration: {reason}"
-                ) from error
+        runtime = self._attempt(session, model) if produced else None
         for feed in self._feeds():
             values = {name: feed[name] for name in names if name in feed}
             if runtime is not None:
-                values.update(zip(produced, runtime.run(produced, feed), strict=True))  # type: ignore
+                results = self._attempt(runtime.run, produced, feed)
+                values.update(zip(produced, results, strict=True))
             yield values
+
+    def _attempt(self, action: Callable, *arguments):
+        try:
+            return action(*arguments)
+        except Exception as error:  # ONNX Runtime's exceptions have no common base but this
+            reason = str(error).splitlines()[0]
+            raise UserError(
+                f"ONNX Runtime cannot run {self.graph.name!r} for calibration: {reason}"
+            ) from error
 
     def _feeds(self) -> Iterator[dict[str, np.ndarray]]:
         shapes = {name: self.graph.tensors[name].shape for name in self.graph.inputs}

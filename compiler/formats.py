@@ -39,7 +39,7 @@ def largest_frac(span: Range, width: int) -> int:
     reach = max(-span[0], span[1])
     if reach <= 0:
         return width - 2
-    frac = int(np.clip(np.floor(np.log2(high) - np.log2(reach)) + 1, -4 * width, 4 * width))
+    frac = int(np.clip(np.floor(np.log2(high) - np.log2(reach)) + 1, -64, 64))
     while round(span[1] * 2.0**frac) > high or round(span[0] * 2.0**frac) < low:
         frac -= 1
     return frac

@@ -123,6 +123,12 @@ def _convert(proto: onnx.ModelProto, name: str) -> onnx.ModelProto:
     proto.ir_version = min(proto.ir_version, ir_version)
     if opset is None or OLDEST_OPSET <= opset.version <= newest:
         return proto
+    known = onnx.defs.onnx_opset_version()
+    if opset.version > known:
+        raise UserError(
+            f"{name} uses opset {opset.version}; supported are {OLDEST_OPSET} to {known}, and "
+            "older ones that ONNX can convert"
+        )
     if opset.version > newest and all(
         _since(node, opset.version) <= newest
         for node in proto.graph.node
@@ -131,14 +137,13 @@ def _convert(proto: onnx.ModelProto, name: str) -> onnx.ModelProto:
         # Nothing the model uses has changed since.
         opset.version = newest
         return proto
+    wanted = min(max(opset.version, OLDEST_OPSET), newest)
     try:
-        return version_converter.convert_version(
-            proto, min(max(opset.version, OLDEST_OPSET), newest)
-        )
+        return version_converter.convert_version(proto, wanted)
     except Exception as error:  # the converter raises RuntimeError and ConvertError alike
         raise UserError(
-            f"{name} uses opset {opset.version}; supported are {OLDEST_OPSET} to {newest}, and it "
-            f"cannot be converted: {_first_line(error)}"
+            f"{name} uses opset {opset.version} and cannot be converted to {wanted}: "
+            f"{_first_line(error)}"
         ) from error
 
 

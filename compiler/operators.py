@@ -185,6 +185,12 @@ def _conv(source: Source) -> Node:
     data = source.tensor((4,))
     weight = source.constant(1, "weight")
     groups = source.attribute("group", 1)
+    channels = source.shape()[1]
+    if weight.ndim != 4 or weight.shape[1] * groups != channels:
+        raise UserError(
+            f"the weight of {source.name!r} must have shape [any, {channels // groups}, any, any] "
+            f"for {channels} input channels, not {list(weight.shape)}"
+        )
     require(groups == 1, f"group must be 1, not {groups}")
     bias = source.constant(2, "bias", np.zeros(weight.shape[0]))
     return Conv(

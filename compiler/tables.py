@@ -195,8 +195,8 @@ def _largest_shift(
         if max(slopes) * scale <= high and max(offsets) * scale <= room:
             return shift
     raise UserError(
-        f"an activation table of {width} bits has slopes up to {high}, not {max(slopes):g}; give its "
-        "result fewer fraction bits or its argument more"
+        f"an activation table of {width} bits has slopes up to {high}, not {max(slopes):g}; give "
+        "its result fewer fraction bits or its argument more"
     )
 
 
