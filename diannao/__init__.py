@@ -4,6 +4,7 @@ from hw.diannao.config import CONFIGS, Config
 from hw.errors import UserError
 
 from .configs import load_config
+from .generate import generate
 from .session import MismatchError, Output, Session
 
 __all__ = [
@@ -13,5 +14,6 @@ __all__ = [
     "Output",
     "Session",
     "UserError",
+    "generate",
     "load_config",
 ]

@@ -166,6 +166,10 @@ class Session:
 
     # What ONNX Runtime has not.
 
+    def random_inputs(self, images: int = 1, seed: int = 0) -> dict[str, np.ndarray]:
+        """Normally distributed inputs, for a model of which no data are at hand."""
+        return self._interface.random(images, seed)
+
     def run_fixed(
         self, output_names: Sequence[str] | None, input_feed: Mapping[str, np.ndarray]
     ) -> dict[str, Output]:

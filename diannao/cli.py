@@ -1,0 +1,194 @@
+"""The command ``diannao``."""
+
+import json
+import logging
+import os
+import sys
+import warnings
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+# Small matrices by many threads are slower than by one; must be set before numpy is loaded.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+import numpy as np
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from compiler.quantise import SaturationWarning
+from hw.diannao.config import CONFIGS
+from hw.errors import UserError
+
+from .configs import DEFAULT, load_config, to_toml
+from .console import layer_table, showing_progress
+from .files import check_writable, read_npz, replacing
+from .generate import generate
+from .session import Session
+
+__all__ = ["main"]
+
+app = typer.Typer(
+    help="Generate accelerators of the DianNao family and run ONNX models on them.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+config_app = typer.Typer(help="Named configurations.", no_args_is_help=True)
+app.add_typer(config_app, name="config")
+
+Configuration = Annotated[
+    str, typer.Option("--config", metavar="NAME|FILE.toml", help="Configuration of the core.")
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change one field of the configuration."),
+]
+
+
+def _print_json(value) -> None:
+    sys.stdout.write(json.dumps(value, indent=2) + "\n")
+
+
+@app.command("run")
+def run_command(
+    model: Annotated[Path, typer.Argument(metavar="MODEL.onnx", help="The network.")],
+    inputs: Annotated[
+        Path | None,
+        typer.Option("--input", metavar="FILE.npz", help="One array per input, by ONNX name."),
+    ] = None,
+    config: Configuration = DEFAULT,
+    settings: Settings = None,
+    target: Annotated[str, typer.Option(help="golden, isa, verilator or icarus.")] = "verilator",
+    output: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.npz", help="Outputs: NAME, NAME.int and NAME.frac."),
+    ] = None,
+    report: Annotated[
+        Path | None, typer.Option(metavar="FILE.json", help="Cycles, traffic, stalls by layer.")
+    ] = None,
+    calibration: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.npz", help="Samples that decide the number formats."),
+    ] = None,
+    preset: Annotated[
+        str | None, typer.Option(metavar="Qm.n", help="One number format for everything.")
+    ] = None,
+    trace: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Waveforms (.vcd or .fst) of Verilator.")
+    ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Refuse operators that would run on the host.")
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the report as JSON, not as a table.")
+    ] = False,
+    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Say more.")] = False,
+) -> None:
+    """Run a network and report cycles, traffic and accuracy, layer by layer."""
+    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(message)s")
+    for path in (output, report, trace):
+        if path is not None:
+            check_writable(path)
+    feeds = None if inputs is None else read_npz(inputs)
+    with (
+        showing_progress() as progress,
+        Session(
+            model, config=config, settings=settings or [], target=target, strict=strict,
+            calibration=calibration, preset=preset, trace=trace, progress=progress,
+        ) as session,
+    ):  # fmt: skip
+        random = feeds is None
+        if feeds is None:
+            feeds = session.random_inputs()
+        results = session.run_fixed(None, feeds)
+        summary = {**session.report, "random_input": random}
+    if output is not None:
+        arrays = {}
+        for name, result in results.items():
+            arrays[name] = result.values
+            if result.integers is not None:
+                arrays |= {f"{name}.int": result.integers, f"{name}.frac": np.array(result.frac)}
+        with replacing(output) as partial:
+            np.savez(partial, **arrays)
+    if report is not None:
+        with replacing(report) as partial:
+            partial.write_text(json.dumps(summary, indent=2) + "\n")
+    if as_json:
+        _print_json(summary)
+        return
+    console = Console(highlight=False)
+    console.print(layer_table(summary))
+    if random:
+        console.print("no --input: ran on random numbers from a fixed seed")
+    for node in summary["host"]:
+        console.print(f"on the host: {node['op']} {node['name']!r} ({node['reason']})")
+    if summary["checked_tensors"]:
+        console.print(f"{summary['checked_tensors']} tensors equal golden, bit for bit")
+    if summary["float_error"] is not None:
+        error = summary["float_error"]
+        console.print(
+            f"off ONNX Runtime by at most {error['max']:.4g}, {error['mean']:.4g} on average"
+        )
+
+
+@app.command("generate")
+def generate_command(
+    folder: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Where to.")],
+    config: Configuration = DEFAULT,
+    settings: Settings = None,
+) -> None:
+    """Write a core's Verilog, manifest, FuseSoC file, lint waivers and register map."""
+    with showing_progress() as progress:
+        progress(f"generating {config}")
+        manifest = generate(config, folder, settings or [])
+    for name in [*manifest["sha256"], f"{manifest['module']}.json"]:
+        typer.echo(folder / name)
+
+
+@config_app.command("list")
+def config_list() -> None:
+    """The named configurations."""
+    table = Table()
+    for heading in ("name", "Tn", "Ti", "bits", "multiplier", "drop", "NBin", "SB", "NBout"):
+        table.add_column(heading, justify="left" if heading == "name" else "right", no_wrap=True)
+    for config in CONFIGS.values():
+        table.add_row(
+            config.name, str(config.tn), str(config.ti), str(config.width), config.multiplier,
+            str(config.drop), f"{config.nbin_elements * config.element_bytes} B",
+            f"{config.sb_rows * config.sb_row_bits // 8} B", f"{config.nbout_rows} rows",
+        )  # fmt: skip
+    Console(highlight=False).print(table)
+
+
+@config_app.command("show")
+def config_show(
+    name: Annotated[str, typer.Argument(metavar="NAME|FILE.toml")],
+    settings: Settings = None,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON instead of TOML.")] = False,
+) -> None:
+    """A configuration in full, as a file that --config takes."""
+    config = load_config(name, settings or [])
+    if as_json:
+        _print_json(asdict(config))
+    else:
+        typer.echo(to_toml(config), nl=False)
+
+
+def main() -> None:
+    """Entry point: a user's mistake is one line on stderr and exit status 2."""
+
+    def show_warning(message, category, *_args, **_kwargs) -> None:
+        if issubclass(category, SaturationWarning):
+            typer.echo(f"diannao: warning: {message}", err=True)
+
+    warnings.showwarning = show_warning
+    try:
+        app(standalone_mode=True)
+    except UserError as error:
+        typer.echo(f"diannao: {error}", err=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        typer.echo("diannao: interrupted", err=True)
+        sys.exit(130)

@@ -1,0 +1,57 @@
+"""What people see while they wait: progress bars and tables."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from sim.execution import Progress as Report
+
+__all__ = ["layer_table", "showing_progress"]
+
+
+@contextmanager
+def showing_progress() -> Iterator[Report]:
+    """A progress callback that draws a bar on stderr, if that is a terminal."""
+    if not sys.stderr.isatty():
+        yield lambda what, done=0, total=None: None
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("", total=None)
+
+        def report(what: str, done: int = 0, total: int | None = None) -> None:
+            if what:
+                progress.reset(task, total=total, description=what)
+            progress.update(task, completed=done)
+
+        yield report
+
+
+def layer_table(report: dict[str, Any]) -> Table:
+    """The layers of a report (see ``Session.report``) for people."""
+    table = Table(title=f"{report['model']} on {report['config']} ({report['target']})")
+    table.add_column("layer")
+    table.add_column("operator")
+    clocked = report["target"] in ("verilator", "icarus")
+    for heading in ("MACs", "cycles" if clocked else "NFU steps", "bound", "efficiency"):
+        table.add_column(heading, justify="right")
+    rows = [*report["layers"], {"name": "total", "op": "", **report}]
+    for row in rows:
+        last = row is rows[-1]
+        if last:
+            table.add_section()
+        cycles, efficiency = row["cycles"], row["efficiency"]
+        table.add_row(
+            row["name"],
+            row["op"],
+            f"{row['macs']:,}",
+            "-" if cycles is None else f"{cycles:,}",
+            f"{row['bound_cycles']:,.0f}",
+            f"{100 * efficiency:.1f} %" if clocked and efficiency else "-",
+        )
+    return table
