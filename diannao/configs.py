@@ -49,7 +49,7 @@ def _base(source) -> Config:
         return _from_file(Path(text))
     if text not in CONFIGS:
         raise UserError(
-            f"unknown configuration {text!r}; known: {', '.join(CONFIGS)}, or a file ending in .toml"
+            f"unknown configuration {text!r}; known: {', '.join(CONFIGS)}, or a .toml file"
         )
     return CONFIGS[text]
 

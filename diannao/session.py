@@ -65,8 +65,8 @@ class Session:
     target : "golden" (numpy integers), "isa" (the program, interpreted), "verilator" or "icarus"
         (the generated Verilog, simulated)
     settings : changes of the configuration, each "KEY=VALUE"
-    calibration : sample inputs that decide the fraction bits: arrays by input name, or an .npz file.
-        Without it, the inputs of the first run serve.
+    calibration : sample inputs that decide the fraction bits: arrays by input name, or an .npz
+        file. Without it, the inputs of the first run serve.
     preset : one format for all tensors, such as "Q6.10", instead of one for each
     strict : refuse operators that would have to run on the host
     memory : latency and bandwidth of the external memory
@@ -313,7 +313,8 @@ class Session:
             known = self._record.saturated
             known[name] = known.get(name, 0) + count
             warnings.warn(
-                f"{count} of {size} values of tensor {name!r} do not fit its format and were limited",
+                f"{count} of {size} values of tensor {name!r} do not fit its format and were "
+                "limited",
                 SaturationWarning,
                 stacklevel=6,
             )

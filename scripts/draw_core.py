@@ -139,7 +139,8 @@ def draw(config: Config) -> str:
     d.box(670, 340, 330, 100, "NFU-2",
           f"{config.tn} adder trees of {config.ti} inputs; maximum, sum",
           f"{config.tn} partial sums of {config.acc_width} bits",
-          f"{config.bias_rows} rows of biases; {config.nfu2_stages} stages", fill=COMPUTE)  # fmt: skip
+          f"{config.bias_rows} rows of biases; {config.nfu2_stages} stages",
+          fill=COMPUTE)  # fmt: skip
     d.box(670, 480, 330, 100, "NFU-3", "shift, round, saturate",
           f"{config.tn} piecewise-linear functions", f"of {config.segments} segments; "
           f"{config.nfu3_stages} stages", fill=COMPUTE)  # fmt: skip
