@@ -61,6 +61,24 @@ def test_result_used_twice_is_not_absorbed():
     assert kinds(onnx_model(nodes, IMAGE, {"z": 4}, {"w": W})) == [Conv, Pool, Add]
 
 
+def test_batch_norm_behind_a_layer_that_is_used_elsewhere():
+    """The layer keeps its weights, and the normalisation is a layer of its own."""
+    values = np.abs(weights(4, 8, seed=3)) + 0.5
+    model = onnx_model(
+        [
+            node("Conv", ["x", "w"], ["c"]),
+            node("BatchNormalization", ["c", *"gbmv"], ["n"]),
+            node("Add", ["c", "n"], ["y"]),
+        ],
+        IMAGE, {"y": 4}, {"w": W, **dict(zip("gbmv", values, strict=True))},
+    )  # fmt: skip
+    graph = load(model)
+    assert [type(n) for n in graph.nodes] == [Conv, Conv, Add]
+    first = graph.nodes[0]
+    assert isinstance(first, Conv)
+    np.testing.assert_array_equal(first.weight, W)
+
+
 def test_lone_batch_norm_is_a_diagonal_convolution():
     values = weights(4, 3, seed=1) ** 2 + 0.1
     model = one_node("BatchNormalization", (1, 3, 4, 4), dict(zip("gbmv", values, strict=True)))

@@ -94,6 +94,25 @@ def test_average_pool(attributes, config):
     assert result.steps <= 1.1 + 0.5 * 2**coarser
 
 
+@pytest.mark.parametrize(
+    ("shape", "attributes", "divisors"),
+    [
+        ((1, 1, 2, 2), {"pads": [1, 1, 1, 1], "count_include_pad": 1}, {9}),
+        ((1, 1, 2, 2), {"pads": [1, 1, 1, 1]}, {4}),
+        ((1, 1, 4, 5), {"pads": [1, 0, 1, 0]}, {6, 9}),
+        ((1, 1, 6, 5), {"strides": [2, 2], "ceil_mode": 1, "count_include_pad": 1}, {6, 9}),
+    ],
+)
+def test_divisors_of_averages(shape, attributes, divisors):
+    """One table per number of elements that a window is divided by, and no other."""
+    result = compare(
+        one_node("AveragePool", shape, kernel_shape=[3, 3], opset=19, **attributes), images(*shape)
+    )
+    (pool,) = result.graph.nodes
+    assert isinstance(pool, Pool)
+    assert set(pool.scales) == divisors
+
+
 @pytest.mark.parametrize("attributes", [
     {"kernel_shape": [2, 2]},
     {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1, 1, 1, 1]},
@@ -406,6 +425,8 @@ def test_samples_of_any_number():
     assert quantise(graph, {"x": samples}, Config()).tensors["x"].frac == 8
     assert quantise(graph, {"x": samples[:4]}, Config()).tensors["x"].frac == 14
     assert quantise(graph, {"x": samples[4:]}, Config()).tensors["x"].frac == 8
+    assert quantise(graph, {"x": -samples}, Config()).tensors["x"].frac == 8
+    assert quantise(graph, {"x": samples[::-1]}, Config()).tensors["x"].frac == 8
 
 
 def test_bias_takes_back_the_error_of_truncation():
