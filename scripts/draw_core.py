@@ -46,14 +46,14 @@ class Drawing:
             f'text-anchor="{anchor}">{escape(text)}</text>'
         )
 
-    def arrow(self, *points, label=None, at=None, dashed=False, anchor="middle"):
+    def arrow(self, *points, label="", at=(0.0, 0.0), dashed=False, anchor="middle"):
         path = " ".join(f"{x},{y}" for x, y in points)
         dash = ' stroke-dasharray="5 4"' if dashed else ""
         self.parts.append(
             f'<polyline points="{path}" fill="none" stroke="{INK}"{dash} marker-end="url(#tip)"/>'
         )
         if label:
-            self.text(*at, label, size=11.5, anchor=anchor)
+            self.text(at[0], at[1], label, size=11.5, anchor=anchor)
 
     def svg(self) -> str:
         width, height = self.size

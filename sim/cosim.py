@@ -140,10 +140,11 @@ def simulate(
         if not waves:
             cache = _cache_root() / f"verilator-runtime-{key}"
             cache.mkdir(parents=True, exist_ok=True)
+            later = time.time() + 3600
             for obj in cache.glob("verilated*.o"):
                 shutil.copy(obj, build_dir)
                 # Objects older than the model's makefile would be compiled again.
-                os.utime(build_dir / obj.name, (time.time() + 3600,) * 2)
+                os.utime(build_dir / obj.name, (later, later))
 
     with mock.patch.dict(os.environ, env, clear=True):
         runner = get_runner(simulator)

@@ -80,7 +80,7 @@ class Config:
             value = getattr(self, field.name)
             if type(value) is not field.type:
                 raise ConfigError(
-                    f"{field.name} must be of type {field.type.__name__}, not {value!r}"
+                    f"{field.name} must be of type {getattr(field.type, '__name__', field.type)}, not {value!r}"
                 )
         for field in ("tn", "ti"):
             check(field, 1 <= getattr(self, field) <= 256, "1 to 256")

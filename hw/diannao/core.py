@@ -62,6 +62,11 @@ class Core(wiring.Component):
     csr: Any
     irq: Signal
     events: Any
+    nbin: Any
+    sb: Any
+    cp: Any
+    nbout: Any
+    bus: Any
 
     def __init__(self, *, config: Config):
         self.config = config

@@ -1,5 +1,7 @@
 """NFU sequencer: runs the loop nest of one NFU slot, one step per cycle."""
 
+from typing import Any
+
 from amaranth.hdl import Cat, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
@@ -100,7 +102,7 @@ class Sequencer(wiring.Component):
         config = self._config
         capacity, rows = config.nbin_elements, config.sb_rows
 
-        nest = Signal(QueuedNest, reset_less=True)
+        nest: Any = Signal(QueuedNest, reset_less=True)
         slot = nest.slot
         m.d.comb += [self.pc.eq(nest.pc), self.tag.eq(nest.tag)]
 

@@ -1,5 +1,7 @@
 """Random networks of odd shapes on the RTL of several cores, every tensor equal to golden."""
 
+from typing import Any
+
 import pytest
 
 from hw.diannao.config import CONFIGS, Config
@@ -8,7 +10,7 @@ from sim.verilator.target import VerilatorTarget
 from tests.compiler.networks import Network
 from tests.sim.rtl import check_rtl
 
-SMALL = {
+SMALL: dict[str, Any] = {
     "sb_rows": 24, "nbout_rows": 16, "bias_rows": 4, "max_reduction": 4096, "outstanding": 6,
     "nbin_fifo": 8, "instruction_buffer": 512, "queue": 2,
 }  # fmt: skip

@@ -1,9 +1,11 @@
 """Operands of random steps against the contents of the two rings."""
 
 import random
+from typing import Any
 
 import cocotb
 from cocotb.triggers import RisingEdge
+from cocotb.utils import get_sim_time
 
 from hw.diannao.config import Config
 from hw.diannao.sequencer import Step
@@ -58,7 +60,7 @@ async def operands(dut, stall):
     steps, expected = [], []
     freed = {"nbin": 0, "sb": 0}
     for number in range(200):
-        step = {
+        step: Any = {
             "control": {
                 "op": rng.choice(list(Op)), "first": 1, "last": 0,
                 "row": number % CONFIG.nbout_rows, "bias": number % CONFIG.bias_rows,
@@ -75,7 +77,7 @@ async def operands(dut, stall):
         position = step["nbin"] + step["nbin_tail"]
         taken = [neurons[(position + n) % CAPACITY] for n in range(CONFIG.ti)]
         row = rows[(step["sb"] + step["sb_tail"]) % ROWS]
-        payload = {"control": step["control"], "neurons": taken, "row": row}
+        payload: Any = {"control": step["control"], "neurons": taken, "row": row}
         expected.append(layout.const(payload).as_bits())
         freed["nbin"] += step["nbin_free"]
         freed["sb"] += step["sb_free"]
@@ -90,9 +92,9 @@ async def operands(dut, stall):
 
     cocotb.start_soon(count_frees())
     cocotb.start_soon(StreamPort(dut, "i").send(steps, gaps=gaps))
-    begin = cocotb.utils.get_sim_time("ns")
+    begin = get_sim_time("ns")
     assert await StreamPort(dut, "o").receive(len(steps), stalls=gaps) == expected
-    cycles = (cocotb.utils.get_sim_time("ns") - begin) / 10
+    cycles = (get_sim_time("ns") - begin) / 10
     if not stall:
         assert cycles == len(steps) + 3, "one step per cycle, latency 3"
     await RisingEdge(dut.clk)

@@ -25,6 +25,13 @@ async def begin(dut):
 class Outputs:
     """Values of the outputs in one cycle."""
 
+    go: int
+    halt: int
+    clear: int
+    busy: int
+    draining: int
+    done: int
+
     def __init__(self, dut):
         for name in ("go", "halt", "clear", "busy", "draining", "done"):
             setattr(self, name, int(getattr(dut, name).value))

@@ -1,6 +1,8 @@
 """OperandFetch with its two scratchpads, as the core connects them."""
 
-from amaranth.hdl import Module
+from typing import Any
+
+from amaranth.hdl import Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
@@ -11,6 +13,13 @@ from hw.memory.sb import Sb, SbWritePort
 
 
 class OperandUnit(wiring.Component):
+    i: Any
+    o: Any
+    nbin_write: Any
+    sb_write: Any
+    nbin_free: Signal
+    sb_free: Signal
+
     def __init__(self, *, config):
         self._config = config
         self._fetch = OperandFetch(config=config)
