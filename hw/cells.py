@@ -26,7 +26,7 @@ class CellLibrary:
         return set(self._modules)
 
     def place(self, component: wiring.Component, name: str) -> Instance:
-        """An instance of cell ``name`` on the ports of ``component``, which defines it if it is new."""
+        """An instance of cell ``name`` on ``component``'s ports; defines the cell if it is new."""
         if name not in self._modules:
             self._modules[name] = rtlil.convert(component, name=name, emit_src=False)
         inputs = set(re.findall(r"^  wire.* input .*\\(\w+)$", self._modules[name], re.MULTILINE))

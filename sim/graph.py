@@ -101,7 +101,7 @@ class Pool:
 
 @dataclass(frozen=True)
 class Add:
-    """Residual addition: y = table(requantise(T(a, ma) + T(b, mb), shift)) with constants ma, mb."""
+    """Residual addition: y = table(requantise(T(a, ma) + T(b, mb), shift)), ma and mb constant."""
 
     name: str
     inputs: tuple[str, str]

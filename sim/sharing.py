@@ -40,7 +40,7 @@ def share_modules(rtlil: str) -> str:
             if target not in renamed:
                 text = _NAME.sub(lambda _, target=target: f"module {target}", text, count=1)
                 renamed[target] = _CELL.sub(
-                    lambda cell: f"  cell {same.get(cell[1], cell[1])} ", text
+                    lambda cell, same=same: f"  cell {same.get(cell[1], cell[1])} ", text
                 )
         modules = renamed
     return header + "".join(modules.values())

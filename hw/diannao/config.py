@@ -80,7 +80,8 @@ class Config:
             value = getattr(self, field.name)
             if type(value) is not field.type:
                 raise ConfigError(
-                    f"{field.name} must be of type {getattr(field.type, '__name__', field.type)}, not {value!r}"
+                    f"{field.name} must be of type {getattr(field.type, '__name__', '')}, "
+                    f"not {value!r}"
                 )
         for field in ("tn", "ti"):
             check(field, 1 <= getattr(self, field) <= 256, "1 to 256")
@@ -157,7 +158,7 @@ class Config:
 
     @property
     def nbin_banks(self) -> int:
-        """NBin's single-element banks: a power of two, so that an offset splits into row and bank."""
+        """NBin's single-element banks: a power of two, so that offsets split into row and bank."""
         most = max(self.ti, self.nbin_port // (8 * self.element_bytes))
         return 1 << (most - 1).bit_length()
 
@@ -168,7 +169,7 @@ class Config:
 
     @property
     def sb_row_bits(self) -> int:
-        """Bits of one SB row: Tn*Ti synapses, and never less than one row of biases (2*width each)."""
+        """Bits of one SB row: Tn*Ti synapses, and never less than Tn biases (2*width each)."""
         return max(self.tn * self.ti, 2 * self.tn) * self.width
 
     @property
@@ -178,7 +179,7 @@ class Config:
 
     @property
     def bias_row_bytes(self) -> int:
-        """Bytes in memory of one row of Tn parameter words, padded to whole beats of the SB port."""
+        """Bytes in memory of a row of Tn parameter words, padded to whole beats of the SB port."""
         return self._beats(2 * self.tn * self.element_bytes)
 
     def _beats(self, count: int) -> int:

@@ -133,8 +133,8 @@ class Level(data.Struct):
     """One loop of the nest. The other fields apply whenever this level *advances*.
 
     A level advances after all levels inside it (with lower index) have done their last iteration;
-    those start over. So ``nbin_step`` is this level's stride minus what the inner levels have moved,
-    and the freed amounts contain those of the inner levels' last iterations.
+    those start over. So ``nbin_step`` is this level's stride minus what the inner levels have
+    moved, and the freed amounts contain those of the inner levels' last iterations.
     """
 
     count: unsigned(16)

@@ -32,7 +32,7 @@ def test_refused(fields, message):
 
 
 def test_unknown_key():
-    with pytest.raises(ConfigError, match="unknown configuration key 'tm'; known: .*tn"):
+    with pytest.raises(ConfigError, match=r"unknown configuration key 'tm'; known: .*tn"):
         Config().replace(tm=4)
 
 
