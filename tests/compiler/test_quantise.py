@@ -425,7 +425,7 @@ def test_samples_of_any_number():
     assert quantise(graph, {"x": samples}, Config()).tensors["x"].frac == 8
     assert quantise(graph, {"x": samples[:4]}, Config()).tensors["x"].frac == 14
     assert quantise(graph, {"x": samples[4:]}, Config()).tensors["x"].frac == 8
-    assert quantise(graph, {"x": -samples}, Config()).tensors["x"].frac == 8
+    assert quantise(graph, {"x": -samples[::-1]}, Config()).tensors["x"].frac == 8
     assert quantise(graph, {"x": samples[::-1]}, Config()).tensors["x"].frac == 8
 
 
