@@ -28,8 +28,9 @@ class Supervisor(wiring.Component):
                          +---fault, soft reset --> DRAIN --quiet--> CLEAR --> IDLE
 
     In DRAIN every unit is halted: nothing new is requested, and what is outstanding on the buses
-    runs to its end, as AXI demands. END and CLEAR reset the units for one cycle. A ``start`` outside
-    IDLE is ignored. If several units report a fault in the same cycle, the first in ``faults`` counts.
+    runs to its end, as AXI demands. END and CLEAR reset the units for one cycle. A ``start``
+    outside IDLE is ignored. If several units report a fault in the same cycle, the first in
+    ``faults`` counts.
 
     Parameters
     ----------
