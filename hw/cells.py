@@ -19,11 +19,16 @@ class CellLibrary:
 
     def __init__(self):
         self._modules: dict[str, str] = {}
+        self._top: wiring.Component | None = None
 
     @property
     def cells(self) -> set[str]:
         """Names of the cells used so far."""
         return set(self._modules)
+
+    def holds(self, component: wiring.Component) -> bool:
+        """Whether ``component`` is a part of the design, and not the design itself."""
+        return component is not self._top
 
     def place(self, component: wiring.Component, name: str) -> Instance:
         """An instance of cell ``name`` on ``component``'s ports; defines the cell if it is new."""
@@ -41,6 +46,7 @@ class CellLibrary:
 
     def to_rtlil(self, component: wiring.Component, name: str) -> str:
         """RTLIL text of ``component`` as module ``name``, with the cells it uses."""
+        self._top = component
         top = rtlil.convert(component, name=name, platform=self, emit_src=False)
         return "".join((*self._modules.values(), top))
 
@@ -54,7 +60,7 @@ def cell(elaborate):
 
     @wraps(elaborate)
     def instance_or_content(self, platform):
-        if isinstance(platform, CellLibrary):
+        if isinstance(platform, CellLibrary) and platform.holds(self):
             return platform.place(self, self.cell_name)
         return elaborate(self, platform)
 

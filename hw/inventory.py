@@ -13,6 +13,7 @@ __all__ = ["Inventory", "take_inventory"]
 
 _MODULE = re.compile(r"^module \\(\S+)\n(.*?)^end$", re.MULTILINE | re.DOTALL)
 _CELL = re.compile(r"^  cell (\S+) \\?(\S+)$", re.MULTILINE)
+_MULTIPLIER = re.compile(r"multiplier_.*_(\d+)lanes")
 _MEMORY = re.compile(r"^  memory width (\d+) size (\d+) \\(\S+)$", re.MULTILINE)
 
 
@@ -52,6 +53,16 @@ class Inventory:
             if name.startswith(kind)
         )
 
+    def products(self, path: str) -> int:
+        """Products that the multipliers at ``path`` and below it form per cycle."""
+        return sum(
+            number * int(match[1])
+            for place, operators in self.operators.items()
+            if _below(place, path)
+            for name, number in operators.items()
+            if (match := _MULTIPLIER.fullmatch(name))
+        )
+
 
 def _below(place: str, path: str) -> bool:
     return place == path or place.startswith(f"{path}.")
@@ -82,7 +93,9 @@ def take_inventory(component: wiring.Component) -> Inventory:
     return Inventory(memories, operators)
 
 
-def _walk(modules: dict[str, _Module], cells: set[str], name: str, path: str) -> Iterator[tuple[str, _Module]]:
+def _walk(
+    modules: dict[str, _Module], cells: set[str], name: str, path: str
+) -> Iterator[tuple[str, _Module]]:
     module = modules[name]
     yield path, module
     for instance, kind in module.children:

@@ -39,7 +39,11 @@ def to_verilog(component: wiring.Component, name: str) -> str:
             "read_rtlil <<END_OF_RTLIL",
             share_modules(CellLibrary().to_rtlil(component, name)),
             "END_OF_RTLIL",
-            "proc",
+            "proc -noopt",
+            # The words of a multiplier stay words; without, Yosys takes their constant bits out.
+            "select * multiplier_* %d",
+            "opt_expr -keepdc",
+            "select -clear",
             "memory_collect",
             "opt_clean -purge",
             f"attrmap {_STRIP}",
@@ -56,7 +60,17 @@ def to_verilog(component: wiring.Component, name: str) -> str:
     # A switch of several cases becomes a function, which Icarus takes for a system function if its
     # name begins with a dollar sign, escaped or not.
     text = done.stdout.replace("\\$procmux$", "\\procmux$")
+    text = _REPEATED.sub(_replicate, text)
     return _CLEARED_MEMORY.sub(_clear_in_loop, text)
+
+
+_REPEATED = re.compile(r"(?<=[{,] )(?P<item>[^\s,{}]+ ?(?:\[\d+\])?)(?:, (?P=item))+(?=[ ,])")
+
+
+def _replicate(match: re.Match) -> str:
+    """A replication instead of equal neighbours in a concatenation."""
+    item = match["item"]
+    return f"{{{(len(match[0]) + 2) // (len(item) + 2)}{{{item}}}}}"
 
 
 _CLEARED_MEMORY = re.compile(

@@ -1,25 +1,14 @@
 """Piecewise-linear functions with a reloadable table: the activation unit of NFU-3."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed, unsigned
+from amaranth.hdl import Cat, Module, Signal, signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from .multiplier import Multiplier
+from .interpolate import Interpolate, Segment
 from .numbers import NO_MIRROR, compensation
 from .pipeline import delay
-from .requantise import Requantise
 
-__all__ = ["PiecewiseLinear", "Segment"]
-
-
-class Segment(data.StructLayout):
-    """One segment of the table, two parameter words: it applies from ``start`` upwards.
-
-    Segment 0 needs no start; there, the place holds the constant of a mirrored table, or NO_MIRROR.
-    """
-
-    def __init__(self, width: int):
-        super().__init__({"start": signed(width), "a": signed(width), "b": signed(2 * width)})
+__all__ = ["PiecewiseLinear"]
 
 
 class PiecewiseLinear(wiring.Component):
@@ -82,6 +71,7 @@ class PiecewiseLinear(wiring.Component):
         self.style = style
         self.lanes = lanes
         self.segments = segments
+        self.max_scale = max_scale
         self.stages = stages
         super().__init__(
             {
@@ -102,8 +92,13 @@ class PiecewiseLinear(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         width = self.width
-        to_coefficients = min(self.stages - 1, 1)
-        in_multiplier = self.stages - 1 - to_coefficients
+        lanes = [
+            Interpolate(
+                width=width, drop=self.drop, style=self.style, segments=self.segments,
+                max_scale=self.max_scale, stages=self.stages,
+            )
+            for _ in range(self.lanes)
+        ]  # fmt: skip
 
         table = Signal(data.ArrayLayout(Segment(width), self.segments), reset_less=True)
         with m.If(self.enable & self.load):
@@ -111,66 +106,24 @@ class PiecewiseLinear(wiring.Component):
 
         # What does not depend on the lane: a mirrored table turns b into reflection - b.
         mirror = table[0].start
-        mirrored = Signal()
-        m.d.comb += mirrored.eq(mirror != NO_MIRROR)
-        reflection = Signal(2 * width)
+        reflection = Signal(signed(2 * width))
         m.d.comb += reflection.eq(
             (mirror.as_unsigned() << self.scale) - 2 * compensation(width, self.drop)
         )
         reflection = delay(
-            m, reflection, to_coefficients, enable=self.enable, name="reflection_register"
+            m, reflection, lanes[0].to_coefficients, enable=self.enable, name="reflection_register"
         )
         scale = delay(m, self.scale, self.stages - 1, enable=self.enable, name="scale")
 
-        for lane in range(self.lanes):
-
-            def registered(value: Value, stages: int, name: str, lane=lane):
-                return delay(m, value, stages, enable=self.enable, name=f"{name}{lane}")
-
-            # Segment and coefficients.
-            x = self.x[lane]
-            reflect = mirrored & x[-1]
-            key = Signal(signed(width), name=f"key{lane}")
-            m.d.comb += key.eq(x ^ reflect.replicate(width))
-            selected = _select(list(table), lambda segment, key=key: key >= segment.start)
-            chosen = Signal(3 * width, name=f"coefficients{lane}")
-            m.d.comb += chosen.eq(selected)
-            chosen = registered(chosen, to_coefficients, "chosen")
-            a, b = chosen[:width].as_signed(), chosen[width:].as_signed()
-            x = registered(x, to_coefficients, "x")
-            reflect = registered(reflect, to_coefficients, "reflect")
-
-            # a * x + b.
-            multiplier = Multiplier(
-                width=width, drop=self.drop, style=self.style, stages=in_multiplier
-            )
-            m.submodules[f"multiplier_{lane}"] = multiplier
-            offset = Signal(signed(2 * width), name=f"offset{lane}")
+        for k, lane in enumerate(lanes):
+            m.submodules[f"lane_{k}"] = lane
             m.d.comb += [
-                multiplier.enable.eq(self.enable),
-                multiplier.x.eq(x),
-                multiplier.w.eq(a),
-                offset.eq(Mux(reflect, reflection - b, b)),
-            ]
-            offset = registered(offset, in_multiplier, "offset_register")
-
-            # Rounding and saturation.
-            requantise = Requantise(
-                input_width=2 * width + 1, width=width, max_shift=(1 << len(scale)) - 1
-            )
-            m.submodules[f"requantise_{lane}"] = requantise
-            m.d.comb += [
-                requantise.i.eq(multiplier.o + offset),
-                requantise.shift.eq(scale),
-                self.y[lane].eq(registered(requantise.o, 1, "y")),
+                lane.enable.eq(self.enable),
+                lane.x.eq(self.x[k]),
+                lane.table.eq(table),
+                lane.mirrored.eq(mirror != NO_MIRROR),
+                lane.reflection.eq(reflection),
+                lane.scale.eq(scale),
+                self.y[k].eq(lane.y),
             ]
         return m
-
-
-def _select(segments: list, reaches) -> Value:
-    """Coefficients of the last segment that ``reaches`` says x reaches; the starts ascend."""
-    if len(segments) == 1:
-        return Cat(segments[0].a, segments[0].b)
-    middle = len(segments) // 2
-    upper, lower = _select(segments[middle:], reaches), _select(segments[:middle], reaches)
-    return Mux(reaches(segments[middle]), upper, lower)

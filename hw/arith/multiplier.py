@@ -1,7 +1,9 @@
 """Signed multipliers: a truncated partial-product array for silicon, ``*`` for DSP blocks."""
 
+from typing import NamedTuple
+
 from amaranth.hdl import C, Cat, Module, Signal, Value, signed
-from amaranth.lib import wiring
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..cells import cell
@@ -11,17 +13,31 @@ from .pipeline import delay
 __all__ = ["Multiplier"]
 
 
+class _Row(NamedTuple):
+    """A row of partial products in all lanes of a word.
+
+    ``bits`` shows them from column 0 on; only the ``kept`` ones exist, those of negative weight are
+    ``inverted``, and bit 0 belongs in ``column``.
+    """
+
+    bits: Value
+    kept: int
+    inverted: int
+    column: int
+
+
 class Multiplier(wiring.Component):
-    """Product of two signed numbers, equal to ``numbers.truncated_product``.
+    """Products of one signed number with several, each equal to ``numbers.truncated_product``.
 
-    Latency is ``stages`` advances, throughput one product per advance; registers are not reset.
+    Latency is ``stages`` advances, throughput ``lanes`` products per advance; registers are not
+    reset.
 
-    "array" forms one row of partial products per bit of ``w``, without the ``drop`` lowest columns,
-    and adds the rows with carry-save adders and one final adder. Signs follow Baugh and Wooley: the
-    partial products of negative weight are inverted, so that no row needs a sign extension, and a
-    constant row makes up for the inversions. It also holds the compensation for the dropped
-    columns. The output is registered, from two stages on also the input of the final adder, and
-    further registers cut the carry-save tree.
+    "array" forms a row of partial products per bit of ``x``, without the ``drop`` lowest columns,
+    and adds the rows with carry-save adders and one final adder. Signs follow Baugh and Wooley:
+    partial products of negative weight are inverted, which saves all sign extension, and a constant
+    makes up for it, together with the compensation for the dropped columns. The output is
+    registered, from two stages on also what the final adder adds, and further registers cut the
+    carry-save tree.
 
     "dsp" writes ``*``, which synthesis maps to DSP blocks, and needs ``drop = 0``.
 
@@ -31,13 +47,15 @@ class Multiplier(wiring.Component):
     drop : partial-product columns left out, 0 to ``width``
     style : "array" or "dsp"
     stages : pipeline registers, 0 (combinational) or more
+    lanes : products. The lanes of an array share nothing but ``x``; side by side in words of 64
+        bits they are simulated in the time of one, see ``lanes_per_word``
 
     Members
     -------
     enable : In(1), the pipeline advances
     x : In(signed(width))
-    w : In(signed(width))
-    o : Out(signed(2 * width))
+    w : In(ArrayLayout(signed(width), lanes))
+    o : Out(ArrayLayout(signed(2 * width), lanes))
 
     Raises
     ------
@@ -47,10 +65,10 @@ class Multiplier(wiring.Component):
 
     enable: Signal
     x: Signal
-    w: Signal
-    o: Signal
+    w: data.View
+    o: data.View
 
-    def __init__(self, *, width: int, drop: int, style: str, stages: int):
+    def __init__(self, *, width: int, drop: int, style: str, stages: int, lanes: int = 1):
         if width < 2:
             raise ValueError(f"width must be 2 or more, not {width!r}")
         if not 0 <= drop <= width:
@@ -61,18 +79,26 @@ class Multiplier(wiring.Component):
             raise ValueError(f'drop must be 0 with style "dsp", not {drop!r}')
         if stages < 0:
             raise ValueError(f"stages must be 0 or more, not {stages!r}")
+        if lanes < 1:
+            raise ValueError(f"lanes must be 1 or more, not {lanes!r}")
         self.width = width
         self.drop = drop
         self.style = style
         self.stages = stages
+        self.lanes = lanes
         super().__init__(
             {
                 "enable": In(1),
                 "x": In(signed(width)),
-                "w": In(signed(width)),
-                "o": Out(signed(2 * width)),
+                "w": In(data.ArrayLayout(signed(width), lanes)),
+                "o": Out(data.ArrayLayout(signed(2 * width), lanes)),
             }
         )
+
+    @staticmethod
+    def lanes_per_word(width: int) -> int:
+        """Products of ``width``-bit numbers that fit a 64-bit word; at least one."""
+        return max(1, 64 // (2 * width))
 
     @property
     def latency(self) -> int:
@@ -82,65 +108,90 @@ class Multiplier(wiring.Component):
     @property
     def cell_name(self) -> str:
         """Name of the Verilog module that all equal multipliers share."""
-        dropped = f"_drop{self.drop}" if self.drop else ""
-        return f"multiplier_{self.style}{self.width}{dropped}_stages{self.stages}"
+        parts = [self.style, f"{self.width}bit", f"drop{self.drop}", f"{self.stages}stages"]
+        return "_".join(["multiplier", *parts, f"{self.lanes}lanes"])
 
     @cell
     def elaborate(self, platform):
         m = Module()
-        product = Signal(2 * self.width - self.drop)
         if self.style == "dsp":
-            m.d.comb += product.eq(self.x * self.w)
-            product = delay(m, product, self.stages, enable=self.enable, name="product")
-            m.d.comb += self.o.eq(product)
+            products = [self.x * w for w in self.w]
+            low = 0
+            to_output = self.stages
         else:
-            rows, constant = self._partial_products(m)
-            # Below the dropped columns there is nothing to add or to register.
-            low = constant & ((1 << self.drop) - 1)
-            total, carry = self._compress(m, self._place(rows, constant - low))
-            m.d.comb += product.eq(total[self.drop :] + carry[self.drop :])
-            product = delay(m, product, min(self.stages, 1), enable=self.enable, name="product")
-            m.d.comb += self.o.eq(Cat(C(low, self.drop), product))
+            words, low = self._words(m)
+            total, carry = self._compress(m, words)
+            pairs = zip(self._split(total), self._split(carry), strict=True)
+            products = [a[self.drop :] + b[self.drop :] for a, b in pairs]
+            to_output = min(self.stages, 1)
+        for lane, value in enumerate(products):
+            product = Signal(2 * self.width - self.drop, name=f"product_{lane}")
+            m.d.comb += product.eq(value)
+            product = delay(m, product, to_output, enable=self.enable, name=f"product_{lane}")
+            m.d.comb += self.o[lane].eq(Cat(C(low, self.drop), product))
         return m
 
-    def _partial_products(self, m: Module) -> tuple[list[tuple[int, Value]], int]:
-        """Rows of the array, each with the column it starts at, and the constant to add to them.
+    def _rows(self) -> list[_Row]:
+        """The array: the magnitude of ``w`` times each bit of ``x``, the sign of ``w`` times ``x``.
 
-        One row per bit of ``w`` with the magnitude of ``x``, and one with the sign of ``x``.
+        A partial product has negative weight if one of its two factors is a sign bit.
         """
-        width, sign = self.width, self.width - 1
-        constant = compensation(width, self.drop)
-        signs = Signal(width)
-        negative = self.x[sign].replicate(sign) & self.w[:sign]
-        m.d.comb += signs.eq(Cat(~negative, self.x[sign] & self.w[sign]))
-        rows = [(sign, signs)]
-        constant -= ((1 << sign) - 1) << sign
-        if self.drop == width:
+        sign = self.width - 1
+        bits = (1 << sign) - 1
+        magnitudes = self._word([w[:sign] for w in self.w])
+        signs = self._word([w[sign].replicate(self.width) & self.x for w in self.w])
+        rows = [_Row(signs, 2 * bits + 1, bits, sign)]
+        if self.drop == self.width:
             # Clearing all bits of a negative x, sign bit included, leaves -2**width, not 0.
-            rows = [(width, signs[0]), (width, signs[1:])]
-            constant -= 1 << sign
-        for j in range(width):
+            left = self._word([self.x[sign] & w[0] for w in self.w])
+            rows = [_Row(left, 1, 1, self.width), _Row(signs, 2 * bits, bits - 1, sign)]
+        for j in range(self.width):
             first = max(0, self.drop - j)
-            if first >= sign:
-                continue
-            bits = Signal(width, name=f"bits_{j}")
-            m.d.comb += bits.eq(self.x[:sign] & self.w[j].replicate(width))
-            kept = bits[first:sign]
-            if j == sign:
-                kept = ~kept
-                constant -= (1 << (j + sign)) - (1 << (j + first))
-            rows.append((j + first, kept))
-        return rows, constant % (1 << 2 * width)
+            kept = bits >> first << first
+            if kept:
+                products = magnitudes & self.x[j].replicate(len(magnitudes))
+                rows.append(_Row(products, kept, kept if j == sign else 0, j))
+        return rows
 
-    def _place(self, rows: list[tuple[int, Value]], constant: int) -> list[Value]:
-        """Words of twice the width with ``rows`` and, where these leave room, ``constant``."""
+    def _words(self, m: Module) -> tuple[list[Value], int]:
+        """The words to add, and the constant bits below the first column that the array forms.
+
+        The constant is distributed over the places that the rows leave free.
+        """
+        rows = self._rows()
+        constant = compensation(self.width, self.drop)
+        constant -= sum(row.inverted << row.column for row in rows)
+        constant %= 1 << 2 * self.width
+        low = constant % (1 << self.drop)
+        constant -= low
         words = []
-        for start, bits in rows:
-            stop = start + len(bits)
-            below, above = constant % (1 << start), constant >> stop
-            constant -= below + (above << stop)
-            words.append(Cat(C(below, start), bits, C(above, 2 * self.width - stop)))
-        return [*words, C(constant, 2 * self.width)] if constant else words
+        for k, row in enumerate(rows):
+            taken = row.kept << row.column
+            free, constant = constant & ~taken, constant & taken
+            bits = row.bits & self._constant(row.kept)
+            if row.inverted:
+                bits = bits ^ self._constant(row.inverted)
+            placed = Cat(C(0, row.column), bits)
+            if free:
+                placed = placed | self._constant(free)
+            words.append(Signal(2 * self.width * self.lanes, name=f"row_{k}"))
+            m.d.comb += words[-1].eq(placed)
+        return [*words, self._constant(constant)] if constant else words, low
+
+    def _word(self, lanes: list[Value]) -> Value:
+        """A word from what its lanes hold, each at its column 0."""
+        return Cat(*(Cat(bits, C(0, 2 * self.width - len(bits))) for bits in lanes))
+
+    def _constant(self, value: int) -> Value:
+        """A word with ``value`` in every lane."""
+        return C(
+            sum(value << 2 * self.width * lane for lane in range(self.lanes)),
+            2 * self.width * self.lanes,
+        )
+
+    def _split(self, word: Value) -> list[Value]:
+        """The lanes of a word."""
+        return [word[lane * 2 * self.width :][: 2 * self.width] for lane in range(self.lanes)]
 
     def _compress(self, m: Module, words: list[Value]) -> list[Value]:
         """Add ``words`` in a tree of carry-save adders; the result is a sum and a carry word."""
@@ -161,7 +212,7 @@ class Multiplier(wiring.Component):
                 delay(m, word, registers[level], enable=self.enable, name=f"word{level}_{k}")
                 for k, word in enumerate(words)
             ]
-        return words if len(words) == 2 else [*words, C(0, 2 * self.width)]
+        return words if len(words) == 2 else [*words, C(0, len(words[0]))]
 
     def _carry_save_level(self, m: Module, words: list[Value], level: int) -> list[Value]:
         """Each three words become two of the same sum."""
@@ -169,7 +220,7 @@ class Multiplier(wiring.Component):
         for k in range(0, len(words) - 2, 3):
             a, b, c = words[k : k + 3]
             difference, total, majority = (
-                Signal(2 * self.width, name=f"{stem}{level}_{k // 3}")
+                Signal(len(a), name=f"{stem}{level}_{k // 3}")
                 for stem in ("difference", "sum", "majority")
             )
             m.d.comb += [
@@ -177,5 +228,9 @@ class Multiplier(wiring.Component):
                 total.eq(difference ^ c),
                 majority.eq((a & b) | (difference & c)),
             ]
-            compressed += [total, Cat(C(0, 1), majority[:-1])]
+            carry = Signal(len(a), name=f"carry{level}_{k // 3}")
+            # What a lane carries out is beyond its width, and must not reach the next lane.
+            within = self._constant((1 << 2 * self.width) - 2)
+            m.d.comb += carry.eq(Cat(C(0, 1), majority[:-1]) & within)
+            compressed += [total, carry]
         return compressed + words[len(words) // 3 * 3 :]

@@ -1,11 +1,13 @@
 """Pipeline registers."""
 
+from typing import Any
+
 from amaranth.hdl import Module, Shape, Signal
 
 __all__ = ["delay"]
 
 
-def delay(m: Module, value, stages: int, *, enable, name: str, reset_less: bool = True):
+def delay(m: Module, value, stages: int, *, enable, name: str, reset_less: bool = True) -> Any:
     """``value`` after ``stages`` registers that advance with ``enable``.
 
     Data need no reset, as nothing looks at them before a valid bit says so; the valid bits

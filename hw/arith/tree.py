@@ -55,6 +55,7 @@ class ReductionTree(wiring.Component):
         if stages < 0:
             raise ValueError(f"stages must be 0 or more, not {stages!r}")
         self.operation = operation
+        self.count = count
         self.stages = stages
         self.levels = ceil_log2(count)
         self.output_width = width + (self.levels if operation is Reduction.ADD else 0)
@@ -81,7 +82,7 @@ class ReductionTree(wiring.Component):
         for stage in range(1, self.stages + 1):
             registers[self.levels * stage // self.stages] += 1
 
-        values = list(self.i)
+        values = [self.i[k] for k in range(self.count)]
         for level in range(self.levels + 1):
             if level:
                 pairs = zip(values[::2], values[1::2], strict=False)

