@@ -4,7 +4,6 @@ import random
 from dataclasses import dataclass, field
 
 import numpy as np
-from amaranth.lib.data import Layout
 
 from hw.arith.numbers import (
     NO_MIRROR,
@@ -60,8 +59,9 @@ class Step:
         layout = shape.operands()
         word = 0
         control = layout["control"]
-        for name, place in Layout.cast(control.shape):
-            value = getattr(self, name)
+        assert isinstance(control.shape, Control)
+        for name, place in control.shape:
+            value = getattr(self, str(name))
             word |= (value.value if isinstance(value, Op) else value) << place.offset
         word <<= control.offset
         word |= pack(self.neurons, shape.width) << layout["neurons"].offset
