@@ -40,6 +40,8 @@ def cached(kind: str, key: str, make: Callable[[Path], None]) -> Path:
     with (parent / f"{key}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not wanted.exists():
+            for abandoned in parent.glob(f"{key}.*/"):  # by a process that was killed
+                shutil.rmtree(abandoned, ignore_errors=True)
             partial = Path(tempfile.mkdtemp(prefix=f"{key}.", dir=parent))
             try:
                 make(partial)

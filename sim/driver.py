@@ -32,9 +32,12 @@ class CoreError(Exception):
     """
 
     def __init__(self, message: str, code: ErrorCode, pc: int):
-        super().__init__(message)
+        super().__init__(message, code, pc)  # all of them, so that it can be pickled
         self.code = code
         self.pc = pc
+
+    def __str__(self) -> str:
+        return self.args[0]
 
 
 class CoreTimeoutError(Exception):

@@ -49,6 +49,17 @@ def test_a_failed_attempt_leaves_nothing(tmp_path, monkeypatch):
     assert [path.name for path in folder.iterdir()] == ["whole"]
 
 
+def test_what_a_killed_process_left_is_removed(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    left = tmp_path / "diannao" / "thing" / "key.abandoned"
+    left.mkdir(parents=True)
+    other = tmp_path / "diannao" / "thing" / "other.busy"
+    other.mkdir()
+    cached("thing", "key", lambda folder: None)
+    assert not left.exists()
+    assert other.exists()
+
+
 def test_digest_tells_parts_apart():
     assert digest("ab", "c") != digest("a", "bc")
     assert digest("ab", b"c") == digest("ab", "c")
