@@ -288,6 +288,8 @@ class Session:
         record = self._record
         if execution.cycles is not None:
             record.cycles = (record.cycles or 0) + execution.cycles
+        if execution.seconds is not None:
+            record.simulation_seconds = (record.simulation_seconds or 0.0) + execution.seconds
         for stream, count in execution.bytes.items():
             record.bytes[stream] += count
         for tag, layer in compiled.programs[segment.name].layers.items():

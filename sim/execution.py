@@ -41,6 +41,7 @@ class Execution:
     cycles : from start to end of the program, None without a clock
     layers : by the tag of ``program.layers``
     bytes : useful bytes by stream
+    seconds : wall-clock time of the simulator, None for what is no RTL simulator
     """
 
     tensors: dict[str, np.ndarray]
@@ -48,6 +49,7 @@ class Execution:
     cycles: int | None
     layers: dict[int, Activity]
     bytes: dict[str, int]
+    seconds: float | None = None
 
 
 class Progress(Protocol):

@@ -1,6 +1,7 @@
 """A Verilated core with its memory, as a Python object."""
 
 import ctypes
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -88,6 +89,8 @@ class Model:
         self._lib = _load(library)
         self._ports = ports
         self._progress = progress
+        self.seconds = 0.0
+        """Wall-clock time spent in clock cycles."""
         stall = round(settings.stall * 65536)
         self._handle = self._lib.harness_open(
             _Settings(settings.latency, settings.bandwidth, stall, settings.seed & 0xFFFFFFFF)
@@ -140,7 +143,9 @@ class Model:
         """
         left = cycles
         while left > 0 and not self.irq:
+            begin = time.perf_counter()
             left -= self._lib.harness_run(self._handle, min(left, self._SLICE))
+            self.seconds += time.perf_counter() - begin
             if self._progress is not None:
                 self._progress(self.cycles)
         violation = self._lib.harness_violation(self._handle)

@@ -96,6 +96,7 @@ class VerilatorTarget:
         self._start = self.model.cycles
         tags = max(program.layers, default=0) + 1
         before = self.model.profile(tags)
+        seconds = self.model.seconds
         self.driver.run(inputs)
         layers = {tag: _activity(before[tag], after) for tag, after in
                   enumerate(self.model.profile(tags))}  # fmt: skip
@@ -105,6 +106,7 @@ class VerilatorTarget:
                      for name, layout in program.tensors.items()},
             source="rtl", cycles=counters["CYCLES"], layers=layers,
             bytes={stream: counters[f"BYTES_{stream.upper()}"] for stream in STREAMS},
+            seconds=self.model.seconds - seconds,
         )  # fmt: skip
 
     def close(self) -> None:
