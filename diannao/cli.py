@@ -6,6 +6,7 @@ import os
 import sys
 import warnings
 from dataclasses import asdict
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
@@ -20,17 +21,17 @@ from rich.table import Table
 from compiler.quantise import SaturationWarning
 from hw.diannao.config import CONFIGS
 from hw.errors import UserError
+from sim.driver import CoreError, CoreTimeoutError
 
 from .configs import DEFAULT, load_config, to_toml
 from .console import layer_table, showing_progress
 from .files import check_writable, read_npz, replacing
 from .generate import generate
-from .session import Session
+from .session import MismatchError, Session
 
 __all__ = ["main"]
 
 app = typer.Typer(
-    help="Generate accelerators of the DianNao family and run ONNX models on them.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -45,6 +46,22 @@ Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Change one field of the configuration."),
 ]
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"diannao {version('diannao')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    _version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Say which one."),
+    ] = False,
+) -> None:
+    """Generate accelerators of the DianNao family and run ONNX models on them."""
 
 
 def _print_json(value) -> None:
@@ -110,8 +127,8 @@ def run_command(
             arrays[name] = result.values
             if result.integers is not None:
                 arrays |= {f"{name}.int": result.integers, f"{name}.frac": np.array(result.frac)}
-        with replacing(output) as partial:
-            np.savez(partial, **arrays)
+        with replacing(output) as partial, partial.open("wb") as file:
+            np.savez(file, **arrays)
     if report is not None:
         with replacing(report) as partial:
             partial.write_text(json.dumps(summary, indent=2) + "\n")
@@ -150,7 +167,7 @@ def generate_command(
 @config_app.command("list")
 def config_list() -> None:
     """The named configurations."""
-    table = Table()
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
     for heading in ("name", "Tn", "Ti", "bits", "multiplier", "drop", "NBin", "SB", "NBout"):
         table.add_column(heading, justify="left" if heading == "name" else "right", no_wrap=True)
     for config in CONFIGS.values():
@@ -177,7 +194,10 @@ def config_show(
 
 
 def main() -> None:
-    """Entry point: a user's mistake is one line on stderr and exit status 2."""
+    """Entry point: a user's mistake is one line on stderr and exit status 2.
+
+    A core that fails is one line, too, with exit status 1.
+    """
 
     def show_warning(message, category, *_args, **_kwargs) -> None:
         if issubclass(category, SaturationWarning):
@@ -189,6 +209,6 @@ def main() -> None:
     except UserError as error:
         typer.echo(f"diannao: {error}", err=True)
         sys.exit(2)
-    except KeyboardInterrupt:
-        typer.echo("diannao: interrupted", err=True)
-        sys.exit(130)
+    except (MismatchError, CoreError, CoreTimeoutError) as error:
+        typer.echo(f"diannao: {error}; please report this", err=True)
+        sys.exit(1)

@@ -40,10 +40,12 @@ def layer_table(report: dict[str, Any]) -> Table:
     clocked = report["target"] in ("verilator", "icarus")
     for heading in ("MACs", "cycles" if clocked else "NFU steps", "bound", "efficiency"):
         table.add_column(heading, justify="right")
-    rows = [*report["layers"], {"name": "total", "op": "", **report}]
-    for row in rows:
-        last = row is rows[-1]
-        if last:
+    total = {"name": "total", "op": "", **report}
+    if not clocked:
+        steps = [layer["cycles"] for layer in report["layers"]]
+        total["cycles"] = None if None in steps else sum(steps)
+    for row in (*report["layers"], total):
+        if row is total:
             table.add_section()
         cycles, efficiency = row["cycles"], row["efficiency"]
         table.add_row(

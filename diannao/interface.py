@@ -56,7 +56,7 @@ class Interface:
         Raises
         ------
         UserError
-            If an input is missing, unknown, of another shape or type, NaN or empty.
+            If an input is missing, unknown, of another shape or type, not finite or empty.
         """
         wanted = ", ".join(map(self._describe, self.inputs))
         for name in feed:
@@ -99,8 +99,8 @@ class Interface:
             )
         if not array.size:
             raise UserError(f"input {value.name!r} must hold at least one image")
-        if np.isnan(array).any():
-            raise UserError(f"input {value.name!r} must be numbers, but some are NaN")
+        if not np.isfinite(array).all():
+            raise UserError(f"input {value.name!r} must be finite, but holds NaN or infinity")
 
     def _describe(self, value: Value) -> str:
         shape = ", ".join("N" if size is None else str(size) for size in value.shape)

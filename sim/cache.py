@@ -8,6 +8,8 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from hw.errors import UserError
+
 __all__ = ["cache_root", "cached", "digest"]
 
 
@@ -31,13 +33,25 @@ def cached(kind: str, key: str, make: Callable[[Path], None]) -> Path:
 
     The folder appears at once and complete, or not at all; of several processes that want it, one
     makes it and the others wait.
+
+    Raises
+    ------
+    UserError
+        If the cache cannot be written.
     """
     parent = cache_root() / kind
-    parent.mkdir(parents=True, exist_ok=True)
     wanted = parent / key
     if wanted.exists():
         return wanted
-    with (parent / f"{key}.lock").open("w") as lock:
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        lock = (parent / f"{key}.lock").open("w")
+    except OSError as error:
+        raise UserError(
+            f"cannot write the cache {str(parent)!r}: {error.strerror}; set XDG_CACHE_HOME to a "
+            "folder that can be written"
+        ) from None
+    with lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not wanted.exists():
             for abandoned in parent.glob(f"{key}.*/"):  # by a process that was killed

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from hw.errors import UserError
 from sim.cache import cached, digest
 
 
@@ -58,6 +59,13 @@ def test_what_a_killed_process_left_is_removed(tmp_path, monkeypatch):
     cached("thing", "key", lambda folder: None)
     assert not left.exists()
     assert other.exists()
+
+
+def test_cache_that_cannot_be_written(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    with pytest.raises(UserError, match=r"^cannot write the cache .*; set XDG_CACHE_HOME to a"):
+        cached("thing", "key", lambda folder: None)
 
 
 def test_digest_tells_parts_apart():
