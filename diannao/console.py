@@ -54,6 +54,6 @@ def layer_table(report: dict[str, Any]) -> Table:
             f"{row['macs']:,}",
             "-" if cycles is None else f"{cycles:,}",
             f"{row['bound_cycles']:,.0f}",
-            f"{100 * efficiency:.1f} %" if clocked and efficiency else "-",
+            f"{100 * efficiency:.1f} %" if efficiency else "-",
         )
     return table

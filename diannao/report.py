@@ -55,10 +55,11 @@ class LayerRecord:
         _add(self.bytes, {name: activity.bytes[name] for name in _PORTS})
 
     def to_json(self) -> dict[str, Any]:
+        clocked = None if self.source == "isa" else self.cycles
         return {
             "name": self.name, "op": self.op, "source": self.source, "cycles": self.cycles,
             "macs": self.macs, "bound_cycles": round(self.bound_cycles, 1),
-            "efficiency": _efficiency(self.bound_cycles, self.cycles), "nfu_active": self.active,
+            "efficiency": _efficiency(self.bound_cycles, clocked), "nfu_active": self.active,
             "stalls": self.stalls, "bytes": self.bytes, "compulsory_bytes": self.compulsory_bytes,
         }  # fmt: skip
 

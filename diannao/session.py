@@ -80,7 +80,7 @@ class Session:
     Raises
     ------
     UserError
-        If model, configuration, target or calibration cannot be.
+        If model, configuration, target or calibration file cannot be.
 
     Example
     -------
@@ -134,10 +134,8 @@ class Session:
         if calibration is not None:
             given = isinstance(calibration, Mapping)
             self._samples = dict(calibration) if given else read_npz(Path(calibration))
-        trace_path = None if trace is None else Path(trace)
-        self._target: Target | None = make_target(
-            target, self.config, self._memory, trace_path, self._progress
-        )
+        self._trace = None if trace is None else Path(trace)
+        self._target: Target | None = None
 
     # What ONNX Runtime has, too.
 
@@ -157,7 +155,8 @@ class Session:
         Raises
         ------
         UserError
-            If an input is missing, unknown, or of another shape or type than the model's.
+            If an input is missing, unknown, or of another shape or type than the model's; at the
+            first run also if the core cannot hold the model, or a simulator is missing.
         MismatchError
             If a simulated target differs from golden anywhere.
         """
@@ -165,6 +164,19 @@ class Session:
         return [output.values for output in outputs.values()]
 
     # What ONNX Runtime has not.
+
+    def build(self) -> None:
+        """Build the simulator; otherwise the first run does, once the model is compiled.
+
+        Raises
+        ------
+        UserError
+            If a simulator, or what it needs, is not installed.
+        """
+        if self._target is None:
+            self._target = make_target(
+                self._record.target, self.config, self._memory, self._trace, self._progress
+            )
 
     def random_inputs(self, images: int = 1, seed: int = 0) -> dict[str, np.ndarray]:
         """Normally distributed inputs, for a model of which no data are at hand."""
@@ -189,6 +201,7 @@ class Session:
             if images is not None:
                 piece = {name: value[start : start + count] for name, value in feeds.items()}
             compiled = self._compile(count)
+            self.build()
             place = f"images {start + 1}-{start + count} of {total}"
             for name, value in self._evaluate(compiled, piece, place).items():
                 results[name].append(value)
@@ -226,10 +239,13 @@ class Session:
         if batch not in self._compiled:
             assert self._samples is not None
             self._progress(f"compiling {self._record.model}")
-            self._compiled[batch] = Compiled.make(
+            compiled = Compiled.make(
                 self._source, batch, self._samples, self.config, self._memory,
                 strict=self._strict, preset=self._preset,
             )  # fmt: skip
+            if self._record.target != "golden":
+                _ = compiled.programs  # what cannot be is found before the simulator is built
+            self._compiled[batch] = compiled
         return self._compiled[batch]
 
     def _evaluate(

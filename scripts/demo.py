@@ -53,6 +53,7 @@ def main() -> None:
             MODEL, CONFIG, "verilator", calibration={"image": train}, progress=progress
         ) as session,
     ):
+        session.build()
         built = time.monotonic() - begin
         (scores["RTL (Verilator)"],) = session.run(None, {"image": test})
         report = session.report
