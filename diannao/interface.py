@@ -34,12 +34,21 @@ class Interface:
     Parameters
     ----------
     proto : the model as the user gave it, with its open axes
-    floats : the imported model, which knows what is an input
+    floats : the model imported for one image, which knows what is an input, and all shapes
+    batched : whether axis 0 of all outputs is that of the inputs
     """
 
-    def __init__(self, proto: onnx.ModelProto, floats: FloatGraph):
+    def __init__(self, proto: onnx.ModelProto, floats: FloatGraph, *, batched: bool):
         self.inputs = [_value(v) for v in proto.graph.input if v.name in floats.inputs]
         self.outputs = [_value(v) for v in proto.graph.output]
+        if any(map(_is_open, self.inputs)):
+            known = slice(1, None) if batched else slice(0)
+        else:
+            known = slice(None)
+        for value in self.outputs:
+            inferred = floats.tensors[value.name].shape
+            value.shape.extend([None] * (len(inferred) - len(value.shape)))
+            value.shape[known] = inferred[known]
         self._dtypes = {name: floats.tensors[name].dtype for name in floats.inputs}
 
     def output_names(self, names: Sequence[str] | None) -> list[str]:

@@ -126,7 +126,7 @@ class Session:
         floats = load(model, batch=1, strict=strict)
         self._batched = is_batched(floats, 1)
         proto = _proto(model)
-        self._interface = Interface(proto, floats)
+        self._interface = Interface(proto, floats, batched=self._batched)
         name = Path(model).name if isinstance(model, str | os.PathLike) else proto.graph.name
         self._record = Record(name, self.config, target, self._memory)
         self._record.host = [{"name": node.name, "op": node.op, "reason": node.reason}

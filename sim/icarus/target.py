@@ -66,8 +66,11 @@ class IcarusTarget:
         environment = simulator_environment("icarus") | {"COCOTB_LOG_LEVEL": "WARNING"}
         with mock.patch.dict(os.environ, environment, clear=True):
             runner = get_runner("icarus")
+            runner.log.setLevel(log.getEffectiveLevel())
             source = self._folder / "core.sv"
             if not self._built:
+                if self._progress is not None:
+                    self._progress(f"building the Icarus model of {self._config.name}")
                 source.write_text(core_verilog(self._config))
             runner.build(
                 sources=[source], hdl_toplevel="core", build_dir=self._folder / "build",
