@@ -1,3 +1,4 @@
+# amaranth: UnusedElaboratable=no
 """Draw the block diagram of a core as SVG, with the sizes of its configuration.
 
     python scripts/draw_core.py [CONFIG] > docs/core.svg
