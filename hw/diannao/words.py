@@ -17,7 +17,7 @@ from .fields import SLOTS, Field, fields_of, is_aggregate, slot_words
 from .instructions import CLASSES, Instruction
 from .isa import ErrorCode
 
-__all__ = ["ProgramError", "decode", "encode"]
+__all__ = ["ProgramError", "Slots", "columns", "decode", "encode"]
 
 
 class ProgramError(ValueError):
@@ -235,6 +235,41 @@ def _decoded(kind: str, rows: np.ndarray) -> Iterable:
                 yield column.tolist()
 
     return _objects(SLOTS[kind], columns())
+
+
+@dataclass(frozen=True)
+class Slots:
+    """All slots of one kind.
+
+    Parameters
+    ----------
+    owners : number of the instruction that each slot belongs to
+    fields : values of all slots, by the name of the field (``Field.name``)
+    words : the slots as they stand in memory, a row each
+    """
+
+    owners: np.ndarray
+    fields: dict[str, np.ndarray]
+    words: np.ndarray
+
+
+def columns(words: np.ndarray) -> dict[str, Slots]:
+    """The same as ``decode`` without an object per instruction, by kind ("cp" is always there).
+
+    Raises
+    ------
+    ProgramError
+        As ``decode``.
+    """
+    slots = _split(np.ascontiguousarray(words, dtype=np.uint64))
+    return {
+        kind: Slots(
+            slots.owners[kind],
+            {f.name: _extract(slots.rows[kind], f) for f in fields_of(layout) if not f.reserved},
+            slots.rows[kind],
+        )
+        for kind, layout in SLOTS.items()
+    }
 
 
 def decode(words: np.ndarray) -> list[Instruction]:

@@ -1,0 +1,5 @@
+"""The performance model."""
+
+from .estimate import Estimate, estimate
+
+__all__ = ["Estimate", "estimate"]
