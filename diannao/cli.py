@@ -135,17 +135,16 @@ def run_command(
     if as_json:
         _print_json(summary)
         return
-    console = Console(highlight=False)
-    console.print(layer_table(summary))
+    Console(highlight=False).print(layer_table(summary))
     if random:
-        console.print("no --input: ran on random numbers from a fixed seed")
+        typer.echo("no --input: ran on random numbers from a fixed seed")
     for node in summary["host"]:
-        console.print(f"on the host: {node['op']} {node['name']!r} ({node['reason']})")
+        typer.echo(f"on the host: {node['op']} {node['name']!r} ({node['reason']})")
     if summary["checked_tensors"]:
-        console.print(f"{summary['checked_tensors']} tensors equal golden, bit for bit")
+        typer.echo(f"{summary['checked_tensors']} tensors equal golden, bit for bit")
     if summary["float_error"] is not None:
         error = summary["float_error"]
-        console.print(
+        typer.echo(
             f"off ONNX Runtime by at most {error['max']:.4g}, {error['mean']:.4g} on average"
         )
 

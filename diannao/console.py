@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -34,7 +35,8 @@ def showing_progress() -> Iterator[Report]:
 
 def layer_table(report: dict[str, Any]) -> Table:
     """The layers of a report (see ``Session.report``) for people."""
-    table = Table(title=f"{report['model']} on {report['config']} ({report['target']})")
+    title = f"{report['model']} on {report['config']} ({report['target']})"
+    table = Table(title=escape(title))
     table.add_column("layer")
     table.add_column("operator")
     clocked = report["target"] in ("verilator", "icarus")
@@ -49,8 +51,8 @@ def layer_table(report: dict[str, Any]) -> Table:
             table.add_section()
         cycles, efficiency = row["cycles"], row["efficiency"]
         table.add_row(
-            row["name"],
-            row["op"],
+            escape(row["name"]),
+            escape(row["op"]),
             f"{row['macs']:,}",
             "-" if cycles is None else f"{cycles:,}",
             f"{row['bound_cycles']:,.0f}",

@@ -113,6 +113,27 @@ def test_host_operators_are_reported(command, tmp_path):
     assert "on the host: Softmax 'soft' (the core has no such operator)" in done.out
 
 
+def test_names_are_printed_as_they_are(command):
+    """Names with brackets are no markup, and reasons are not broken into lines."""
+    name = "stage[bold]/" + 100 * "x"
+    odd = onnx.helper.make_node("Softmax", ["c"], ["y"], name, axis=1)
+    model = convolution(None, odd)
+    model.graph.node[0].name = "[red]conv"
+    onnx.save(model, "model.onnx")
+    done = command("run", "model.onnx", "--config", "tiny", "--target", "isa")
+    assert "[red]conv" in done.out
+    assert f"on the host: Softmax {name!r} (the core has no such operator)\n" in done.out
+
+
+def test_results_that_are_no_numbers(command):
+    """The logarithm of negative numbers is NaN in ONNX Runtime, too; the report stays JSON."""
+    onnx.save(convolution(None, onnx.helper.make_node("Log", ["c"], ["y"])), "log.onnx")
+    done = command("run", "log.onnx", "--config", "tiny", "--target", "isa", "--json")
+    assert done.status == 0
+    report = json.loads(done.out, parse_constant=pytest.fail)
+    assert 0 < report["float_error"]["mean"] <= report["float_error"]["max"] < 0.1
+
+
 def test_a_core_that_fails_is_one_line_and_status_1(command, model, monkeypatch):
     class Failing:
         def run(self, program, inputs):
