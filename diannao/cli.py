@@ -204,7 +204,7 @@ def main() -> None:
 
     warnings.showwarning = show_warning
     try:
-        app(standalone_mode=True)
+        app(prog_name="diannao")
     except UserError as error:
         typer.echo(f"diannao: {error}", err=True)
         sys.exit(2)

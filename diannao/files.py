@@ -58,11 +58,11 @@ def _umask() -> int:
 def read_npz(path: Path) -> dict[str, np.ndarray]:
     """All arrays of an .npz file; UserError if it is none or cannot be read."""
     try:
-        content = np.load(path, allow_pickle=False)
-        if isinstance(content, np.ndarray):
-            raise UserError(f"{str(path)!r} must be an .npz file (numpy.savez), not a single array")
-        with content:
-            return {name: content[name] for name in content.files}
+        with path.open("rb") as file:
+            content = np.load(file, allow_pickle=False)
+            if not isinstance(content, np.ndarray):
+                return {name: content[name] for name in content.files}
+        raise UserError(f"{str(path)!r} must be an .npz file (numpy.savez), not a single array")
     except OSError as error:
         raise UserError(f"cannot read {str(path)!r}: {error.strerror or error}") from None
     except (ValueError, EOFError, zipfile.BadZipFile):

@@ -330,12 +330,14 @@ class Session:
         if count:
             known = self._record.saturated
             known[name] = known.get(name, 0) + count
-            warnings.warn(
+            self._warn(
                 f"{count} of {size} values of tensor {name!r} do not fit its format and were "
-                "limited",
-                SaturationWarning,
-                stacklevel=6,
+                "limited"
             )
+
+    @staticmethod
+    def _warn(message: str) -> None:
+        warnings.warn(message, SaturationWarning, stacklevel=7)
 
     def _count_saturation(self, graph: Graph, result: Result) -> None:
         for name, count in result.saturated.items():
@@ -343,6 +345,8 @@ class Session:
         for name, count in result.saturated_sums.items():
             known = self._record.saturated_sums
             known[name] = known.get(name, 0) + count
+            self._warn(f"{count} of {result.tensors[name].size} sums of tensor {name!r} do not fit "
+                       "the format in front of its activation and were limited")  # fmt: skip
 
     # Outputs
 

@@ -4,6 +4,7 @@ What this model says is right by definition. It knows nothing of tiles, buffers 
 shares only the number formats (``hw.arith.numbers``) with what it judges.
 """
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
@@ -38,7 +39,8 @@ class Result:
     saturated : tensors by name with the number of elements that had to be clipped to the number
         range when they were written; those without any are not listed
     saturated_sums : the same for the sums on their way into the activation, under the name of the
-        layer's output
+        layer's output; without those beyond an end where the activation is flat, as that of a
+        sigmoid or the lower one of Relu, which are none the worse for it
     """
 
     tensors: dict[str, np.ndarray] = field(default_factory=dict)
@@ -127,17 +129,34 @@ def _finish(
     graph: Graph, sums: np.ndarray, shift: int, table: Table, name: str, result: Result
 ) -> np.ndarray:
     """From exact sums to the outputs: requantise, activate, requantise; counts what is clipped."""
+    low, high = bounds(graph.width)
 
-    def narrow(value: np.ndarray, shift: int, count: dict[str, int]) -> np.ndarray:
+    def narrow(
+        value: np.ndarray, shift: int, count: dict[str, int], flat: tuple[bool, bool]
+    ) -> np.ndarray:
         rounded = requantise(value, shift, 64)
-        clipped = saturate(rounded, graph.width)
-        changed = int(np.count_nonzero(clipped != rounded))
+        below, above = (rounded < low) & (not flat[0]), (rounded > high) & (not flat[1])
+        changed = int(np.count_nonzero(below | above))
         if changed:
             count[name] = count.get(name, 0) + changed
-        return clipped
+        return saturate(rounded, graph.width)
 
-    x = narrow(sums, shift, result.saturated_sums)
-    return narrow(interpolate(x, table, graph.width, graph.drop), table.shift, result.saturated)
+    x = narrow(sums, shift, result.saturated_sums, _flat_ends(table, low, high))
+    y = interpolate(x, table, graph.width, graph.drop)
+    return narrow(y, table.shift, result.saturated, (False, False))
+
+
+_FLAT = 128
+"""An end of an activation is flat if the steepest segment is at least this times as steep."""
+
+
+def _flat_ends(table: Table, low: int, high: int) -> tuple[bool, bool]:
+    """Whether the activation is flat at its lower and upper end."""
+    steepest = max(map(abs, table.a))
+    ends = (~low if table.mirror is not None else low, high)
+    slopes = (abs(table.a[bisect_right(table.breakpoints, end)]) for end in ends)
+    lower, upper = (_FLAT * slope <= steepest for slope in slopes)
+    return lower, upper
 
 
 # Truncated matrix products

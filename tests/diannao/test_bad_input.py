@@ -257,6 +257,8 @@ def test_unwritable_outputs(refused, option):
         "cannot write 'model.onnx/out': there is no folder 'model.onnx'"
     )
     assert refused(*arguments, ".") == "cannot write '.': it is a folder"
+    # That is known before any work is done.
+    assert refused("run", "none.onnx", option, "no/out").startswith("cannot write 'no/out'")
 
 
 def test_no_permission_to_write(refused, monkeypatch):

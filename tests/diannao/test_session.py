@@ -1,6 +1,7 @@
 """Session: what it shares with ONNX Runtime's, and that all targets say the same integers."""
 
 import json
+import warnings
 
 import numpy as np
 import onnx
@@ -240,9 +241,45 @@ def test_first_run_calibrates():
     session = open_session()
     session.run(None, {"x": images(2)})
     assert session.report["saturated"] == {}
-    with pytest.warns(SaturationWarning, match=r"of 216 values of tensor 'x' do not fit"):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
         session.run(None, {"x": images(2, scale=100)})
-    assert session.report["saturated"]["x"] > 150
+        once = session.report["saturated"]["x"]
+        session.run(None, {"x": images(2, scale=100)})
+    assert once > 150
+    assert session.report["saturated"]["x"] == 2 * once
+    assert {warning.category for warning in caught} == {SaturationWarning}
+    messages = [str(warning.message) for warning in caught]
+    about_input = f"{once} of 216 values of tensor 'x' do not fit its format and were limited"
+    assert messages.count(about_input) == 2
+
+
+@pytest.mark.parametrize("target", ["golden", "isa"])
+def test_saturated_results_are_counted(target):
+    session = open_session(convolution(10 * weights(4, 3, 3, 3)), target, preset="Q4.12")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        (output,) = session.run_fixed(None, {"x": images(3)}).values()
+    assert output.integers is not None
+    limited = np.isin(output.integers, (-(1 << 15), (1 << 15) - 1)).sum()
+    assert 0 < limited < 192
+    assert session.report["saturated_sums"] == {"y": limited}
+    messages = [str(warning.message) for warning in caught]
+    assert messages[0].startswith("tensor 'y' reaches ")
+    assert messages[1:] == [
+        f"{limited} of 192 sums of tensor 'y' do not fit the format in front of its activation and "
+        "were limited"
+    ]
+
+
+def test_harmless_saturation_is_not_warned_about():
+    """A sigmoid, and the lower end of Relu, are flat where their inputs were limited."""
+    for op, scale in (("Sigmoid", 10), ("Relu", -10)):
+        model = convolution(scale * np.abs(weights(4, 3, 3, 3)), node(op, ["c"], ["y"]))
+        session = open_session(model, preset="Q4.12")
+        session.run(None, {"x": np.abs(images(3))})
+        assert session.report["saturated_sums"] == {}
+        assert session.report["float_error"]["max"] < 0.01
 
 
 def test_calibration_from_a_file_is_that_from_arrays(tmp_path):

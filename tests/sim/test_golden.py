@@ -207,6 +207,27 @@ def test_saturation_is_counted_before_and_after_the_activation():
     assert (result.saturated, result.saturated_sums) == ({}, {"y": 1})
 
 
+@pytest.mark.parametrize(
+    ("table", "counted"),
+    [
+        (IDENTITY, 2),
+        (Table((0,), (0, 1), (0, 0), 0), 1),  # Relu
+        (Table((0,), (1, 100), (0, 0), 7), 2),  # LeakyRelu with 0.01
+        (Table((-9, 9), (0, 1, 0), (-9, 0, 9), 0), 0),  # Clip
+        (Table((9,), (1, 0), (0, 9), 0, mirror=0), 0),  # its upper half
+        (Table((9,), (0, 1), (0, 9), 0, mirror=0), 2),
+    ],
+    ids=["identity", "relu", "leaky", "clip", "mirrored", "mirrored slope"],
+)
+def test_sums_beyond_a_flat_end_do_not_count(table, counted):
+    """One sum beyond either end of the number range."""
+    low, high = bounds(16)
+    node = Gemm("n", "x", "y", np.array([[2]]), np.array([0]), 0, table)
+    graph = graph_of(node, {"x": (3, 1)}, {"y": (3, 1)})
+    result = golden.run(graph, {"x": np.array([[low], [1], [high]])})
+    assert result.saturated_sums == ({"y": counted} if counted else {})
+
+
 def host_node(op, inputs, outputs, **attributes) -> Host:
     node = onnx.helper.make_node(op, inputs, outputs, **attributes)
     value = onnx.helper.make_tensor_value_info
