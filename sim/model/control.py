@@ -29,7 +29,7 @@ class ControlProcessor:
     slots : the program, by kind
     address, words : where the program is and how long, in bytes and words
     config : core
-    latency : of the memory
+    latency : of the memory, None if somebody else gives out its bandwidth
     queues : those in front of the units, by kind
 
     Members
@@ -44,7 +44,7 @@ class ControlProcessor:
         address: int,
         words: int,
         config: Config,
-        latency: int,
+        latency: int | None,
         queues: Mapping[str, SlotQueue],
     ):
         self._queues = queues
@@ -61,7 +61,7 @@ class ControlProcessor:
         runs = Runs(*(np.array([value]) for value in (0, address - lead, size, True)))
         limit = min(config.burst, self._capacity // 2) * beat
         bursts = bursts_of(runs, config.cp_port, limit)
-        self.bytes = size - size % -beat
+        self.bytes = size
         self.port = ReadPort(bursts.beats, config.outstanding, latency)
         # The beat that completes each word, and the last word that needs each beat.
         ends = lead + (np.arange(words) + 1) * (WORD_BITS // 8)
@@ -101,7 +101,7 @@ class ControlProcessor:
     def _see(self) -> bool:
         """Words whose beats have arrived."""
         first = self._words_known
-        beats = self.port.first_beat[self.port.served]
+        beats = self.port.known
         last = int(np.searchsorted(self._beats, beats))
         if last == first:
             return False
@@ -114,23 +114,15 @@ class ControlProcessor:
         progress = False
         while self._next < len(self._entries):
             kind, first, last = self._entries[self._next]
-            if last >= self._words_known:
-                break
+            if self._words_taken == first:
+                if last >= self._words_known:
+                    break
+                self._take(first, last)
+                progress = True
             queue = self._queues.get(kind)
             room = queue.room() if queue is not None else NEVER
             if room is None:
                 break
-            earliest = max(self._word + 1, self._passed) - first
-            available = self._available[first : last + 1]
-            numbers = np.arange(first, last + 1)
-            if available.max() <= earliest:
-                self._taken[first : last + 1] = numbers + earliest
-            else:
-                self._taken[first : last + 1] = numbers + np.maximum.accumulate(
-                    np.maximum(available, earliest)
-                )
-            self._words_taken = last + 1
-            self._word = int(self._taken[last])
             self._passed = max(self._word + 1, room)
             if queue is not None:
                 queue.put(self._passed)
@@ -139,6 +131,17 @@ class ControlProcessor:
         if self._next == len(self._entries) and self.ended is None:
             self.ended = self._passed + 1
         return progress
+
+    def _take(self, first: int, last: int) -> None:
+        """The words of a slot, one per cycle, from when the slot before it has passed."""
+        earliest = max(self._word + 1, self._passed) - first
+        available = self._available[first : last + 1]
+        numbers = np.arange(first, last + 1)
+        if available.max() > earliest:
+            earliest = np.maximum.accumulate(np.maximum(available, earliest))
+        self._taken[first : last + 1] = numbers + earliest
+        self._words_taken = last + 1
+        self._word = int(self._taken[last])
 
 
 def _entries(slots: Mapping[str, Slots]) -> list[tuple[str, int, int]]:

@@ -9,9 +9,11 @@ from hw.diannao.words import columns
 
 from ..execution import Activity
 from ..memory import MemorySettings
+from ..ports import memory_ports
 from ..program import Program
 from .control import ControlProcessor
 from .loaders import NbinLoader, SbLoader
+from .memory import Memory, ReadChannel, SharedReadChannel, WriteChannel
 from .nfu import Nfu, distinct_nests
 from .outputs import OutputRing
 from .queue import SlotQueue
@@ -47,12 +49,13 @@ def estimate(
     """Predict what ``program`` takes on a core of ``config`` with ``memory``."""
     config = config or program.config
     memory = memory or MemorySettings()
-    run = _Run(program, config, memory)
-    return run.finish()
+    return _Run(program, config, memory).finish()
 
 
 class _Run:
-    def __init__(self, program: Program, config: Config, memory: MemorySettings):
+    """The units of a core while they run one program."""
+
+    def __init__(self, program: Program, config: Config, settings: MemorySettings):
         slots = columns(program.words)
         self._slots = slots
         self._tags = slots["cp"].fields["tag"]
@@ -61,27 +64,57 @@ class _Run:
         distinct, number = nests
         rows = sum(len(distinct[n].outputs.step) for n in number.tolist())
         frees = sum(len(distinct[n].nbin_free.step) for n in number.tolist())
-        latency = memory.latency
         stores = np.searchsorted(slots["nbout"].owners, slots["nbin"].owners)
-        ring = OutputRing(rows, config.nbout_rows)
+
+        ports = memory_ports(config)
+        alone = not config.shared_port and sum(p.width for p in ports) <= 8 * settings.bandwidth
+        latency = settings.latency if alone else None
+        self.control = ControlProcessor(
+            slots, program.address, len(program.words), config, latency, queues
+        )
         self.sb = SbLoader(slots["sb"], config, latency, queues["sb"])
         self.nbin = NbinLoader(slots["nbin"], stores, config, latency, queues["nbin"], frees)
-        self.store = StoreUnit(slots["nbout"], config, latency, queues["nbout"], ring)
+        ring = OutputRing(rows, config.nbout_rows)
+        self.store = StoreUnit(
+            slots["nbout"], config, settings.latency, queues["nbout"], ring, alone=alone
+        )
         self.nbin.done = self.store.done
         self.nfu = Nfu(
             slots["nfu"], self._tags[slots["nfu"].owners], nests, config, queues["nfu"],
             self.nbin, self.sb, ring,
         )  # fmt: skip
-        self.control = ControlProcessor(
-            slots, program.address, len(program.words), config, latency, queues
-        )
+        self._latency = settings.latency
+        readers = {"nbin": self.nbin.port, "sb": self.sb.port, "cp": self.control.port}
+        channels = []
+        for port in ports:
+            width = port.width // 8
+            if port.writes:
+                channels.append(WriteChannel(self.store, width))
+            elif len(port.streams) > 1:
+                shared = [readers[stream] for stream in port.streams]
+                channels.append(SharedReadChannel(shared, width, self._latency))
+            else:
+                channels.append(ReadChannel(readers[port.streams[0]], width, self._latency))
+        self.memory = Memory(channels, settings.bandwidth, self._latency, self._no_write_before)
+
         units = (self.control, self.sb, self.nbin, self.nfu, self.store)
         going = True
         while going:
             going = False
             for unit in units:
                 going |= unit.advance()
-            going = going or self.nbin.relent()
+            going = going or self.nbin.relent() or (not alone and self.memory.advance())
+
+    def _no_write_before(self, tick: int) -> int:
+        """Last tick before a beat on W that is not known yet, if all beats before ``tick`` are.
+
+        A row takes this time from the step that finishes it, if that waits for a beat of ``tick``;
+        and a store that waits for its instruction or for the responses of others takes its time.
+        """
+        missing = self.store.missing
+        if missing > 0:
+            return tick + self.nfu.rows_away(missing) + self.nfu.pipeline + 5
+        return tick + min(10, self._latency + 4)
 
     def finish(self) -> Estimate:
         """Put together what the units have counted."""

@@ -57,7 +57,7 @@ class Frees:
 class _Loader:
     """What both loaders have in common: slots, and the port that executes them."""
 
-    def __init__(self, slots: Slots, port: int, longest: int, config: Config, latency: int,
+    def __init__(self, slots: Slots, port: int, longest: int, config: Config, latency: int | None,
                  queue: SlotQueue):  # fmt: skip
         self._queue = queue
         self._runs = runs = runs_of(slots)
@@ -127,7 +127,7 @@ class _Loader:
         """Words of the beats that have come."""
         words, port = self._words, self.port
         first = self.words
-        last = int(np.searchsorted(words.beat, port.first_beat[port.served]))
+        last = int(np.searchsorted(words.beat, port.known))
         if first == last:
             return False
         self._came[first:last] = port.beat[words.beat[first:last]] + words.delay[first:last]
@@ -145,7 +145,7 @@ class SbLoader(_Loader):
     frees : by the NFU
     """
 
-    def __init__(self, slots: Slots, config: Config, latency: int, queue: SlotQueue):
+    def __init__(self, slots: Slots, config: Config, latency: int | None, queue: SlotQueue):
         super().__init__(slots, config.sb_port, config.burst, config, latency, queue)
         total = len(self._runs.slot)
         self._first = self._bursts.first
@@ -168,7 +168,7 @@ class SbLoader(_Loader):
 
     def advance(self) -> bool:
         progress = False
-        while self._accept() | self._issue():
+        while self._accept() | self._arrive() | self._issue():
             progress = True
         return progress
 
@@ -186,11 +186,16 @@ class SbLoader(_Loader):
         last = first + count
         room = np.where(self._first[first:last], self._freed[rows] + _SB_FREE, NEVER)
         port.issue(np.maximum(room, self._starts[first:last]))
-        if self._receive():
-            done = int(np.searchsorted(self._row_end, self.words))
-            ends = self._row_end[self.rows : done]
-            self.arrived[self.rows : done] = self._came[ends] + 1
-            self.rows = done
+        return True
+
+    def _arrive(self) -> bool:
+        """Rows whose last words have come."""
+        if not self._receive():
+            return False
+        done = int(np.searchsorted(self._row_end, self.words))
+        ends = self._row_end[self.rows : done]
+        self.arrived[self.rows : done] = self._came[ends] + 1
+        self.rows = done
         return True
 
 
@@ -204,7 +209,7 @@ class NbinLoader(_Loader):
     fenced : intervals in which a slot waited for stores
     """
 
-    def __init__(self, slots: Slots, stores: np.ndarray, config: Config, latency: int,
+    def __init__(self, slots: Slots, stores: np.ndarray, config: Config, latency: int | None,
                  queue: SlotQueue, events: int):  # fmt: skip
         longest = min(config.burst, max(1, config.nbin_fifo // 4))
         super().__init__(slots, config.nbin_port, longest, config, latency, queue)
@@ -262,7 +267,7 @@ class NbinLoader(_Loader):
 
     def advance(self) -> bool:
         progress = False
-        while self._accept() | self._split() | self._issue():
+        while self._accept() | self._receive() | self._split() | self._issue():
             progress = True
         return progress
 
@@ -294,7 +299,6 @@ class NbinLoader(_Loader):
         if count == 0:
             return False
         port.issue(np.maximum(room[:count], self._starts[first : first + count]))
-        self._receive()
         return True
 
     def _room(self, need: np.ndarray, since: int) -> np.ndarray:

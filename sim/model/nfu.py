@@ -65,6 +65,7 @@ class Nfu:
 
     Members
     -------
+    pipeline : cycles from a step to the row of outputs that it finishes
     last : when the last step so far was issued
     done : all nests have ended
     active : steps of MAC, MAX and SUM, by tag
@@ -91,8 +92,8 @@ class Nfu:
         self._sb = sb
         self._ring = ring
         self._capacity = config.nbin_elements
-        self._pipeline = _OPERANDS + config.nfu1_stages + config.nfu2_stages + config.nfu3_stages
-        self._front = self._pipeline - config.nfu3_stages
+        self.pipeline = _OPERANDS + config.nfu1_stages + config.nfu2_stages + config.nfu3_stages
+        self._front = self.pipeline - config.nfu3_stages
         # Intervals in which NFU-3 stands still, in which the stages in front of it do, and those of
         # the latter that the sequencer has not come to yet.
         self._stuck: deque[tuple[int, int]] = deque()
@@ -115,6 +116,15 @@ class Nfu:
                 break
             progress = True
         return progress
+
+    def rows_away(self, rows: int) -> int:
+        """At least so many steps come before the one that finishes the next ``rows`` rows."""
+        nest = self._nest
+        if nest is None:
+            return 0
+        row = nest.outputs + rows - 1
+        steps = nest.events.outputs.step
+        return int(steps[row] if row < len(steps) else nest.events.steps) - nest.step
 
     def _begin(self) -> bool:
         valid = self._queue.valid(self._number)
@@ -228,7 +238,7 @@ class Nfu:
             return end
         ring = self._ring
         times = self._time(nest, release, first, last)
-        entries = times + self._pipeline
+        entries = times + self.pipeline
         rooms = ring.left[ring.count : ring.count + len(times)] + 1
         for intervals in (self._frozen, self._stuck):
             while intervals and intervals[0][1] < times[0]:
@@ -252,7 +262,7 @@ class Nfu:
                     self._waiting.append((entry, until))
                     limit = entry if limit is None else limit
                     entry = until
-            arrived = entry + self._pipeline - self._front
+            arrived = entry + self.pipeline - self._front
             for since, until in self._stuck:
                 if entry <= since < arrived:
                     arrived += until - since

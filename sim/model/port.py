@@ -22,29 +22,32 @@ def running(earliest: np.ndarray, first: int) -> np.ndarray:
 
 
 class ReadPort:
-    """Bursts of a ReadDma on a memory that always has bandwidth.
+    """Bursts of a ReadDma, and their beats.
 
     Parameters
     ----------
     beats : beats of all its bursts, in order
     outstanding : most bursts in flight
-    latency : of the memory
+    latency : of a memory that always has bandwidth; None if somebody else calls ``deliver``
 
     Members
     -------
+    count : bursts, all together
+    first_beat : number of the first beat of each burst
     issued : bursts that have been sent
-    taken : for every burst the cycle in which it was sent on to AR
-    beat : for every beat its cycle on R, known for the bursts that were ``served``
+    taken : for each of them the cycle in which it was sent on to AR
+    known : beats that have come
+    beat : for each of them its cycle on R
+    served : bursts that have come as a whole
     """
 
-    def __init__(self, beats: np.ndarray, outstanding: int, latency: int):
+    def __init__(self, beats: np.ndarray, outstanding: int, latency: int | None):
         self.count = len(beats)
         self._beats = beats
         self.first_beat = np.concatenate([[0], np.cumsum(beats)])
         self._outstanding = outstanding
         self._latency = latency
-        self.issued = 0
-        self.served = 0
+        self.issued = self.served = self.known = 0
         self.taken = np.empty(self.count, dtype=np.int64)
         self.beat = np.empty(self.first_beat[-1], dtype=np.int64)
         # The last beat of each burst, after as many bursts that are no obstacle to the first ones.
@@ -70,16 +73,22 @@ class ReadPort:
         earliest = np.maximum(earliest, self._ends[first:last] + 1)
         self.taken[first:last] = running(earliest, self.previous + 1)
         self.issued = last
-        self._serve()
+        if self._latency is not None:
+            # AR follows a cycle after ``taken``. Beats come one per cycle.
+            at = self.first_beat[first : last + 1]
+            shift = self.taken[first:last] + (1 + self._latency) - at[:-1]
+            if first:
+                shift[0] = max(shift[0], self.beat[at[0] - 1] + 1 - at[0])
+            np.maximum.accumulate(shift, out=shift)
+            times = np.repeat(shift, self._beats[first:last])
+            times += np.arange(at[0], at[-1])
+            self.deliver(times)
 
-    def _serve(self) -> None:
-        first, last = self.served, self.issued
-        beats, at = self._beats[first:last], self.first_beat[first : last + 1]
-        # AR follows a cycle after ``taken``. Beats come one per cycle.
-        shift = self.taken[first:last] + (1 + self._latency) - at[:-1]
-        if at[0]:
-            shift[0] = max(shift[0], self.beat[at[0] - 1] + 1 - at[0])
-        np.maximum.accumulate(shift, out=shift)
-        self.beat[at[0] : at[-1]] = np.repeat(shift, beats) + np.arange(at[0], at[-1])
-        self._ends[self._outstanding + first : self._outstanding + last] = shift + at[1:] - 1
-        self.served = last
+    def deliver(self, times: np.ndarray) -> None:
+        """The next beats come."""
+        self.beat[self.known : self.known + len(times)] = times
+        self.known += len(times)
+        first = self.served
+        self.served = int(np.searchsorted(self.first_beat, self.known, "right")) - 1
+        ends = self._ends[self._outstanding + first : self._outstanding + self.served]
+        ends[:] = self.beat[self.first_beat[first + 1 : self.served + 1] - 1]

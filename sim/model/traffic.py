@@ -66,7 +66,7 @@ class Bursts:
 
 
 def bursts_of(runs: Runs, port: int, limit: int) -> Bursts:
-    """As hw.bus.bursts cuts runs on a port of ``port`` bits, bursts having at most ``limit`` bytes."""
+    """As hw.bus.bursts cuts runs on a port of ``port`` bits; ``limit`` is the longest, in bytes."""
     beat, size = port // 8, burst_bytes(port, limit)
     offset = runs.address % size
     pieces = (offset + runs.size - 1) // size + 1
