@@ -315,11 +315,19 @@ def test_a_target_that_errs_is_found(monkeypatch):
     open_session(target="isa", check=False).run(None, {"x": images(1)})
 
 
-def test_mistakes_show_before_the_simulator_is_built(monkeypatch):
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("max_reduction=20", "'conv' adds up 27 values; the core 'custom' holds sums"),
+        ("address_width=16", "but 16 address bits reach 65536; set address_width="),
+    ],
+    ids=["quantiser", "lowering"],
+)
+def test_mistakes_show_before_the_simulator_is_built(monkeypatch, setting, message):
     monkeypatch.setattr(session_module, "make_target", lambda *_: pytest.fail("was built"))
-    session = open_session(target="verilator", settings=["max_reduction=20"])
-    with pytest.raises(UserError, match="'conv' adds up 27 values; the core 'custom' holds sums"):
-        session.run(None, {"x": images(1)})
+    session = open_session(target="verilator", settings=[setting], batch=300)
+    with pytest.raises(UserError, match=message):
+        session.run(None, {"x": images(150)})
 
 
 def test_progress_is_told():
