@@ -113,12 +113,13 @@ class ControlProcessor:
     def _decode(self) -> bool:
         progress = False
         while self._next < len(self._entries):
-            kind, first, last = self._entries[self._next]
-            if self._words_taken == first:
-                if last >= self._words_known:
-                    break
-                self._take(first, last)
+            kind, last = self._entries[self._next]
+            until = min(last + 1, self._words_known)
+            if self._words_taken < until:
+                self._take(until)
                 progress = True
+            if self._words_taken <= last:
+                break
             queue = self._queues.get(kind)
             room = queue.room() if queue is not None else NEVER
             if room is None:
@@ -132,20 +133,20 @@ class ControlProcessor:
             self.ended = self._passed + 1
         return progress
 
-    def _take(self, first: int, last: int) -> None:
-        """The words of a slot, one per cycle, from when the slot before it has passed."""
+    def _take(self, until: int) -> None:
+        """More words of a slot, one per cycle, the first when the slot before it has passed."""
+        first = self._words_taken
         earliest = max(self._word + 1, self._passed) - first
-        available = self._available[first : last + 1]
-        numbers = np.arange(first, last + 1)
+        available = self._available[first:until]
         if available.max() > earliest:
             earliest = np.maximum.accumulate(np.maximum(available, earliest))
-        self._taken[first : last + 1] = numbers + earliest
-        self._words_taken = last + 1
-        self._word = int(self._taken[last])
+        self._taken[first:until] = np.arange(first, until) + earliest
+        self._words_taken = until
+        self._word = int(self._taken[until - 1])
 
 
-def _entries(slots: Mapping[str, Slots]) -> list[tuple[str, int, int]]:
-    """Kind, first and last word of everything the decoder takes, up to END, in order."""
+def _entries(slots: Mapping[str, Slots]) -> list[tuple[str, int]]:
+    """Kind and last word of everything the decoder takes, up to END, in order."""
     ends = np.flatnonzero(slots["cp"].fields["end"])
     count = int(ends[0]) + 1
     kinds = list(SLOTS)
@@ -156,7 +157,4 @@ def _entries(slots: Mapping[str, Slots]) -> list[tuple[str, int, int]]:
     lengths = np.array([slot_words(SLOTS[kind]) for kind in kinds])
     sizes = (present * lengths).ravel()
     last = np.cumsum(sizes) - 1
-    return [
-        (kinds[n % len(kinds)], int(last[n] - sizes[n] + 1), int(last[n]))
-        for n in np.flatnonzero(sizes).tolist()
-    ]
+    return [(kinds[n % len(kinds)], int(last[n])) for n in np.flatnonzero(sizes).tolist()]

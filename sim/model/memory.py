@@ -91,6 +91,8 @@ class SharedReadChannel:
                 int(port.taken[done]) + 1 if done < port.issued else _LATER
                 for port, done in zip(self._ports, self._arbitrated, strict=True)
             ]
+            if min(waiting) == _LATER:
+                break
             cycle = max(min(waiting), self._cycle + 1)
             head = self._queue[0][0] if self._queue else cycle + self._latency
             if cycle > min(before, max(head, self._last)) + _REACTION:
