@@ -1,6 +1,6 @@
 """Accuracy of the digit CNN against the multiplier's dropped columns, in the golden model.
 
-    python scripts/choose_drop.py
+python scripts/choose_drop.py
 """
 
 import os
