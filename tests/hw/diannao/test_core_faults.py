@@ -126,6 +126,31 @@ def test_bus_error(target, port, response):
     assert 0 <= pc < 8 * len(program.words)
 
 
+@pytest.fixture(scope="module")
+def shared():
+    config = CONFIG.replace(name="tiny-shared", sb_port=32, cp_port=32, shared_port=True)
+    target = VerilatorTarget(config, MemorySettings(latency=30, bandwidth=16))
+    check_rtl(graph(), target, 1)
+    yield target
+    target.close()
+
+
+@pytest.mark.parametrize("response", [Response.SLVERR, Response.DECERR])
+@pytest.mark.parametrize("stream", ["nbin", "sb", "nbout", "cp"])
+def test_bus_error_on_a_shared_port(shared, stream, response):
+    """On one port for all, the address tells whose transaction failed."""
+    program, _, _ = compiled(graph(), shared, 2)
+    (source,), (result,) = program.inputs.values(), program.outputs.values()
+    first = {
+        "nbin": source.address,
+        "sb": program.image[0][0],
+        "nbout": result.address,
+        "cp": program.address,
+    }[stream]
+    fault = Fault(first, first + 1, response)
+    fails(shared, program.words, ErrorCode[f"BUS_{stream.upper()}"], faults=[fault])
+
+
 def test_address_outside_memory(target):
     """A load far beyond the memory answers DECERR by itself."""
     bad = Instruction(nbin=NbinLoad(Runs(0xF000_0000, 64)))
