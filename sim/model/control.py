@@ -36,6 +36,7 @@ class ControlProcessor:
     -------
     ended : when the decoder has seen END and all slots have been taken, None as long as unknown
     port : of the fetches
+    words, bytes : of the program; bytes are those that are fetched
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class ControlProcessor:
         limit = min(config.burst, self._capacity // 2) * beat
         bursts = bursts_of(runs, config.cp_port, limit)
         self.bytes = size
+        self.words = words
         self.port = ReadPort(bursts.beats, config.outstanding, latency)
         # The beat that completes each word, and the last word that needs each beat.
         ends = lead + (np.arange(words) + 1) * (WORD_BITS // 8)

@@ -1,39 +1,44 @@
 """The performance model: cycles, stalls and traffic of a program, without RTL."""
 
+from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 
 from hw.diannao.config import Config
-from hw.diannao.words import columns
+from hw.diannao.words import Slots, columns
 
 from ..execution import Activity
 from ..memory import MemorySettings
-from ..ports import memory_ports
+from ..ports import STREAMS
 from ..program import Program
-from .control import ControlProcessor
-from .loaders import NbinLoader, SbLoader
-from .memory import Memory, ReadChannel, SharedReadChannel, WriteChannel
-from .nfu import Nfu, distinct_nests
-from .outputs import OutputRing
-from .queue import SlotQueue
-from .store import StoreUnit
-from .traffic import runs_of
+from .core import Core
+from .nest import NestEvents
+from .nfu import CAUSES, distinct_nests
+from .repetition import Excerpt, Loop, excerpt_of, kinds_of
 
 __all__ = ["Estimate", "estimate"]
+
+_ITERATIONS = 5
+"""Iterations that are kept of a loop at first."""
+_SETTLED = 0.005
+"""How much they may differ, relatively, to stand for others."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a program would take on a core.
+    """What a program takes on a core.
 
     Parameters
     ----------
     cycles : from start to end (the core's counter CYCLES)
     active : NFU steps of MAC, MAX and SUM
     stalls : cycles without a step by cause, the lower-case names of ``hw.diannao.events.Stall``
-    bytes : useful bytes by stream
-    layers : the same by tag
+    bytes : useful bytes by stream (``sim.ports.STREAMS``)
+    layers : the same by tag; bytes are those of the layer's instructions
+    followed : the part of the instructions that was followed one by one; 1.0 if all were
     """
 
     cycles: int
@@ -41,116 +46,141 @@ class Estimate:
     stalls: dict[str, int]
     bytes: dict[str, int]
     layers: dict[int, Activity]
+    followed: float
 
 
 def estimate(
-    program: Program, config: Config | None = None, memory: MemorySettings | None = None
+    program: Program,
+    config: Config | None = None,
+    memory: MemorySettings | None = None,
+    *,
+    whole: bool = False,
 ) -> Estimate:
-    """Predict what ``program`` takes on a core of ``config`` with ``memory``."""
+    """Predict what ``program`` takes on a core.
+
+    Parameters
+    ----------
+    config : the core; by default the one that the program was compiled for
+    memory : its parameters; pauses at random (``stall``) are left out
+    whole : follow every instruction; else loops are cut short when they have settled
+
+    Raises
+    ------
+    ValueError
+        If the program never ends.
+    """
     config = config or program.config
     memory = memory or MemorySettings()
-    return _Run(program, config, memory).finish()
+    slots = columns(program.words)
+    kinds = kinds_of(slots)
+    least = len(kinds) if whole else _ITERATIONS
+    distinct, number = distinct_nests(slots["nfu"], config.ti)
+    nests = [distinct[n] for n in number.tolist()]
+    steps = np.zeros(len(kinds), dtype=np.int64)
+    steps[slots["nfu"].owners] = [nest.steps for nest in nests]
+    while True:
+        excerpt = excerpt_of(kinds, steps, least)
+        core = Core(_words_of(program.words, slots, excerpt), program.address, config, memory)
+        if all(_change(core, loop) <= _SETTLED for loop in excerpt.loops):
+            return _total(core, slots, nests, excerpt, len(program.words))
+        least *= 2
 
 
-class _Run:
-    """The units of a core while they run one program."""
+def _words_of(words: np.ndarray, slots: Mapping[str, Slots], excerpt: Excerpt) -> np.ndarray:
+    """The instructions of an excerpt."""
+    count = len(slots["cp"].owners)
+    lengths = np.zeros(count, dtype=np.int64)
+    for kind in slots.values():
+        lengths[kind.owners] += kind.words.shape[1]
+    kept = np.zeros(count, dtype=bool)
+    kept[excerpt.kept] = True
+    return words[: lengths.sum()][np.repeat(kept, lengths)]
 
-    def __init__(self, program: Program, config: Config, settings: MemorySettings):
-        slots = columns(program.words)
-        self._slots = slots
-        self._tags = slots["cp"].fields["tag"]
-        queues = {kind: SlotQueue(config.queue + 1) for kind in slots if kind != "cp"}
-        nests = distinct_nests(slots["nfu"], config.ti)
-        distinct, number = nests
-        rows = sum(len(distinct[n].outputs.step) for n in number.tolist())
-        frees = sum(len(distinct[n].nbin_free.step) for n in number.tolist())
-        stores = np.searchsorted(slots["nbout"].owners, slots["nbin"].owners)
 
-        ports = memory_ports(config)
-        alone = not config.shared_port and sum(p.width for p in ports) <= 8 * settings.bandwidth
-        latency = settings.latency if alone else None
-        self.control = ControlProcessor(
-            slots, program.address, len(program.words), config, latency, queues
-        )
-        self.sb = SbLoader(slots["sb"], config, latency, queues["sb"])
-        self.nbin = NbinLoader(slots["nbin"], stores, config, latency, queues["nbin"], frees)
-        ring = OutputRing(rows, config.nbout_rows)
-        self.store = StoreUnit(
-            slots["nbout"], config, settings.latency, queues["nbout"], ring, alone=alone
-        )
-        self.nbin.done = self.store.done
-        self.nfu = Nfu(
-            slots["nfu"], self._tags[slots["nfu"].owners], nests, config, queues["nfu"],
-            self.nbin, self.sb, ring,
-        )  # fmt: skip
-        self._latency = settings.latency
-        readers = {"nbin": self.nbin.port, "sb": self.sb.port, "cp": self.control.port}
-        channels = []
-        for port in ports:
-            width = port.width // 8
-            if port.writes:
-                channels.append(WriteChannel(self.store, width))
-            elif len(port.streams) > 1:
-                shared = [readers[stream] for stream in port.streams]
-                channels.append(SharedReadChannel(shared, width, self._latency))
-            else:
-                channels.append(ReadChannel(readers[port.streams[0]], width, self._latency))
-        self.memory = Memory(channels, settings.bandwidth, self._latency, self._no_write_before)
+def _spans(core: Core, kind: str, times: np.ndarray, loop: Loop) -> np.ndarray:
+    """How long a unit took for each iteration, from end to end; empty if it has no part."""
+    owners = core.slots[kind].owners
+    ends = np.searchsorted(owners, [last for _, last in loop.iterations], "right") - 1
+    before = int(np.searchsorted(owners, loop.iterations[0][0])) - 1
+    if before < 0 or ends[0] == before:
+        return np.zeros(0, dtype=np.int64)
+    return np.diff(times[[before, *ends]])
 
-        units = (self.control, self.sb, self.nbin, self.nfu, self.store)
-        going = True
-        while going:
-            going = False
-            for unit in units:
-                going |= unit.advance()
-            going = going or self.nbin.relent() or (not alone and self.memory.advance())
 
-    def _no_write_before(self, tick: int) -> int:
-        """Last tick before a beat on W that is not known yet, if all beats before ``tick`` are.
+def _change(core: Core, loop: Loop) -> float:
+    """By how much the iterations differ that stand for others."""
+    spans = _spans(core, "nfu", np.array(core.nfu.ends), loop)
+    return float(np.ptp(spans) / spans.mean()) if len(spans) else 0.0
 
-        A row takes this time from the step that finishes it, if that waits for a beat of ``tick``;
-        and a store that waits for its instruction or for the responses of others takes its time.
-        """
-        missing = self.store.missing
-        if missing > 0:
-            return tick + self.nfu.rows_away(missing) + self.nfu.pipeline + 5
-        return tick + min(10, self._latency + 4)
 
-    def finish(self) -> Estimate:
-        """Put together what the units have counted."""
-        ended = self.control.ended
-        if ended is None or not self.nfu.done or not self.store.finished:
-            raise ValueError("the program never ends")
-        drained = max(
-            ended + 1,
-            int(self.control.port.beat[-1]) + 1,
-            self.nfu.last + 1,
-            self.store.done[-1] + 1 if self.store.done else 0,
-        )
-        cycles = drained + 1
-        stalls = self.nfu.stalls
-        stalls[self.nfu.tag]["instruction"] += cycles - self.nfu.last
-        traffic = {}
-        layers: dict[int, Activity] = {}
+def _drift(core: Core, loop: Loop) -> tuple[str, float]:
+    """Who cannot keep up with the NFU in a loop, and by how many cycles per iteration.
 
-        def layer(tag: int) -> Activity:
-            return layers.setdefault(tag, Activity())
+    Such a unit lives on what is in the buffers; when that is used up, the NFU has to wait for it.
+    """
+    steps = _spans(core, "nfu", np.array(core.nfu.ends), loop)
+    if not len(steps):
+        return CAUSES[0], 0.0
+    late = {}
+    for cause, kind, times in (
+        ("nbout", "nbout", np.array(core.store.done)),
+        ("sb", "sb", core.sb.ends),
+        ("nbin", "nbin", core.nbin.ends),
+    ):
+        spans = _spans(core, kind, times, loop)
+        late[cause] = float(spans.mean() - steps.mean()) if len(spans) else 0.0
+    cause = max(late, key=late.__getitem__)
+    return cause, late[cause] if late[cause] > _SETTLED * steps.mean() else 0.0
 
-        for tag in {*self.nfu.active, *self.nfu.parameters, *stalls}:
-            entry = layer(tag)
-            entry.active = self.nfu.active[tag]
-            entry.stalls = dict(stalls[tag])
-            entry.cycles = entry.active + self.nfu.parameters[tag] + sum(entry.stalls.values())
-        for stream in ("nbin", "sb", "nbout"):
-            slots = self._slots[stream]
-            runs = runs_of(slots)
-            tags = self._tags[slots.owners][runs.slot]
-            for tag in np.unique(tags).tolist():
-                layer(tag).bytes[stream] = int(runs.size[tags == tag].sum())
-            traffic[stream] = int(runs.size.sum())
-        traffic["cp"] = int(self.control.bytes)
-        total: dict[str, int] = {}
-        for entry in layers.values():
-            for cause, count in entry.stalls.items():
-                total[cause] = total.get(cause, 0) + count
-        return Estimate(cycles, sum(self.nfu.active.values()), total, traffic, layers)
+
+def _total(
+    core: Core,
+    slots: Mapping[str, Slots],
+    nests: list[NestEvents],
+    excerpt: Excerpt,
+    words: int,
+) -> Estimate:
+    """What the excerpt stands for."""
+    tags = slots["cp"].fields["tag"]
+    stalls: dict[int, dict[str, float]] = defaultdict(lambda: dict.fromkeys(CAUSES, 0.0))
+    owners = core.slots["nfu"].owners
+    weights = excerpt.weight[owners].tolist()
+    tag = 0
+    for own, weight, causes in zip(
+        tags[excerpt.kept[owners]].tolist(), weights, core.nfu.stalls, strict=True
+    ):
+        stalls[tag]["instruction"] += weight * causes["instruction"]
+        tag = own
+        for cause in CAUSES[:-1]:
+            stalls[tag][cause] += weight * causes[cause]
+    stalls[tag]["instruction"] += core.cycles - core.nfu.last
+    for loop in excerpt.loops:
+        cause, late = _drift(core, loop)
+        for first, _ in loop.iterations:
+            left_out = excerpt.weight[first] * (1 - 1 / loop.factor)
+            stalls[int(tags[excerpt.kept[first]])][cause] += late * left_out
+
+    layers: dict[int, Activity] = defaultdict(Activity)
+    for tag, causes in stalls.items():
+        layers[tag].stalls = {cause: round(count) for cause, count in causes.items()}
+        layers[tag].cycles = sum(layers[tag].stalls.values())
+    for tag, nest in zip(tags[slots["nfu"].owners].tolist(), nests, strict=True):
+        layers[tag].cycles += nest.steps
+        layers[tag].active += nest.steps if nest.active else 0
+    moved: dict[str, int] = dict.fromkeys(STREAMS, 0)
+    for stream in ("nbin", "sb", "nbout"):
+        fields = slots[stream].fields
+        sizes = prod(fields[f"descriptor.count[{n}]"] for n in range(3)) * fields["descriptor.run"]
+        for tag in np.unique(tags[slots[stream].owners]).tolist():
+            layers[tag].bytes[stream] = int(sizes[tags[slots[stream].owners] == tag].sum())
+        moved[stream] = int(sizes.sum())
+    moved["cp"] = core.control.bytes + (words - core.control.words) * 8
+    return Estimate(
+        cycles=sum(layer.cycles for layer in layers.values()),
+        active=sum(layer.active for layer in layers.values()),
+        stalls={cause: sum(layer.stalls.get(cause, 0) for layer in layers.values())
+                for cause in CAUSES},
+        bytes=moved,
+        layers=dict(layers),
+        followed=len(excerpt.kept) / len(tags),
+    )  # fmt: skip

@@ -157,6 +157,11 @@ class SbLoader(_Loader):
         self._freed = np.full(config.sb_rows + total, NEVER, dtype=np.int64)
         self._known = config.sb_rows
 
+    @property
+    def ends(self) -> np.ndarray:
+        """When the last row of each slot had arrived."""
+        return self.arrived[np.flatnonzero(self._runs.last)]
+
     def free(self, rows: int, times: np.ndarray) -> None:
         """The next rows become free with steps at ``times``, one for each row."""
         self._freed[self._known : self._known + rows] = times
@@ -206,7 +211,7 @@ class NbinLoader(_Loader):
     -------
     taken : words that have left the FIFO
     frees : by the NFU
-    fenced : intervals in which a slot waited for stores
+    fenced : intervals in which a slot waited for stores; the last one may still go on
     """
 
     def __init__(self, slots: Slots, stores: np.ndarray, config: Config, latency: int | None,
@@ -258,12 +263,29 @@ class NbinLoader(_Loader):
         stores = self._stores[slot]
         if not self._fence[slot] or not stores:
             return valid
+        if self.fenced and self.fenced[-1][1] == -NEVER:
+            self.fenced.pop()
         if stores > len(self.done):
+            self.fenced.append((valid, -NEVER))
             return None
         ready = max(valid, self.done[stores - 1] + 1)
         if ready > valid:
             self.fenced.append((valid, ready))
         return ready
+
+    @property
+    def ends(self) -> np.ndarray:
+        """When the last word of each slot left the FIFO."""
+        return self.left[self._word_end - 1]
+
+    def fenced_between(self, starts: np.ndarray, ends: np.ndarray) -> int:
+        """Cycles of some intervals (in order) in which a slot waited for stores."""
+        total = 0
+        for start, end in reversed(self.fenced):
+            if end <= starts[0]:
+                break
+            total += int(np.maximum(np.minimum(ends, end) - np.maximum(starts, start), 0).sum())
+        return total
 
     def advance(self) -> bool:
         progress = False

@@ -44,6 +44,11 @@ class Release:
     nbin: np.ndarray
     sb: np.ndarray
 
+    @property
+    def total(self) -> int:
+        """All that the nest frees."""
+        return int(self.freed[-1]) if len(self.freed) else 0
+
 
 @dataclass(frozen=True)
 class NestEvents:
@@ -57,6 +62,7 @@ class NestEvents:
     nbin_free, sb_free : what it frees
     outputs : steps that finish a row of outputs (``freed`` counts them)
     sb_earlier : how many demands on NBin come before each of those on SB
+    nbin_later : how many demands on SB come no later than each of those on NBin
     """
 
     steps: int
@@ -67,6 +73,7 @@ class NestEvents:
     sb_free: Release
     outputs: Release
     sb_earlier: np.ndarray
+    nbin_later: np.ndarray
 
 
 def nest_events(fields: dict[str, int], ti: int) -> NestEvents:
@@ -123,6 +130,7 @@ def nest_events(fields: dict[str, int], ti: int) -> NestEvents:
         sb_free=release(np.diff(sb_freed, prepend=0) > 0, sb_freed),
         outputs=release(finishing, np.cumsum(finishing)),
         sb_earlier=np.searchsorted(nbin_demand.step, sb_demand.step, "left"),
+        nbin_later=sb_demand.before(nbin_demand.step),
     )
 
 

@@ -1,8 +1,8 @@
 """The NFU: when each step of each nest is done, and what it waits for."""
 
 from bisect import bisect_left
-from collections import defaultdict, deque
-from dataclasses import dataclass
+from collections import deque
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -14,7 +14,10 @@ from .nest import NestEvents, Release, nest_events
 from .outputs import OutputRing
 from .queue import SlotQueue
 
-__all__ = ["Nfu", "distinct_nests"]
+__all__ = ["CAUSES", "Nfu", "distinct_nests"]
+
+CAUSES = ("nbin", "sb", "nbout", "store", "instruction")
+"""Why there is no step, as in hw.diannao.events.Stall."""
 
 _FROM_NBIN = 2
 """Cycles from a word's way into the ring to the step that may read it."""
@@ -44,7 +47,6 @@ class _Nest:
     """
 
     events: NestEvents
-    tag: int
     word: np.ndarray
     room: np.ndarray
     sb_delay: np.ndarray
@@ -56,8 +58,7 @@ class _Nest:
     nbin_free: int = 0
     sb_free: int = 0
     outputs: int = 0
-    by_sb: int = 0
-    put_off: int = 0
+    stalls: dict[str, int] = field(default_factory=lambda: dict.fromkeys(CAUSES, 0))
 
 
 class Nfu:
@@ -66,27 +67,24 @@ class Nfu:
     Members
     -------
     pipeline : cycles from a step to the row of outputs that it finishes
+    nests : events of each nest
     last : when the last step so far was issued
+    ends : when the last step of each nest was
+    stalls : for each nest, cycles without a step by cause; those for want of an instruction come
+        before the nest and count for the layer of the one before it
     done : all nests have ended
-    active : steps of MAC, MAX and SUM, by tag
-    parameters : steps of BIAS and TABLE, by tag
-    stalls : cycles without a step, by tag and cause
     """
 
     def __init__(
         self,
-        slots: Slots,
-        tags: np.ndarray,
-        nests: tuple[list[NestEvents], np.ndarray],
+        nests: list[NestEvents],
         config: Config,
         queue: SlotQueue,
         nbin: NbinLoader,
         sb: SbLoader,
         ring: OutputRing,
     ):
-        distinct, number = nests
-        self._nests = [distinct[n] for n in number.tolist()]
-        self._tags = tags.tolist()
+        self.nests = nests
         self._queue = queue
         self._nbin = nbin
         self._sb = sb
@@ -100,14 +98,14 @@ class Nfu:
         self._frozen: deque[tuple[int, int]] = deque()
         self._waiting: deque[tuple[int, int]] = deque()
         self._nbin_tail = self._sb_tail = 0
-        self._number = 0
         self._nest: _Nest | None = None
         self.last = 0
-        self.tag = 0
-        self.done = not self._nests
-        self.active: dict[int, int] = defaultdict(int)
-        self.parameters: dict[int, int] = defaultdict(int)
-        self.stalls: dict[int, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+        self.ends: list[int] = []
+        self.stalls: list[dict[str, int]] = []
+
+    @property
+    def done(self) -> bool:
+        return len(self.ends) == len(self.nests)
 
     def advance(self) -> bool:
         progress = False
@@ -127,80 +125,85 @@ class Nfu:
         return int(steps[row] if row < len(steps) else nest.events.steps) - nest.step
 
     def _begin(self) -> bool:
-        valid = self._queue.valid(self._number)
+        number = len(self.ends)
+        valid = self._queue.valid(number)
         if valid is None:
             return False
         taken = max(valid, self.last)
         self._queue.pop(taken)
-        self.stalls[self.tag]["instruction"] += taken - self.last
-        self.tag = self._tags[self._number]
-        events = self._nests[self._number]
+        events = self.nests[number]
         needed = self._nbin_tail + events.nbin.needed
         self._nest = nest = _Nest(
             events=events,
-            tag=self.tag,
-            word=np.searchsorted(self._nbin.end, needed),
+            word=self._nbin.end.searchsorted(needed),
             room=needed - self._capacity,
             sb_delay=np.empty(len(events.sb.step) + 1, dtype=np.int64),
             nbin_delay=np.empty(len(events.nbin.step) + 1, dtype=np.int64),
             start=taken + 1,
         )
         nest.sb_delay[0] = nest.nbin_delay[0] = taken + 1
+        nest.stalls["instruction"] = taken - self.last
         return True
 
-    def _known(self, nest: _Nest) -> tuple[int, int, int]:
-        """Demands on SB and NBin whose data is known to come, and steps that can be done so."""
+    def _known(self, nest: _Nest) -> int:
+        """Steps whose data is known to come, and whose outputs are known to have room."""
         events = nest.events
-        sb = int(np.searchsorted(events.sb.needed, self._sb.rows - self._sb_tail, "right"))
-        nbin = int(np.searchsorted(nest.word, self._nbin.taken))
-        room = int(np.searchsorted(nest.room, self._nbin.frees.known, "right"))
-        nbin = min(nbin, room) if len(nest.room) else nbin
-        steps = events.steps
+        end = events.steps
+        sb = int(events.sb.needed.searchsorted(self._sb.rows - self._sb_tail, "right"))
         if sb < len(events.sb.step):
-            steps = int(events.sb.step[sb])
+            end = int(events.sb.step[sb])
+        nbin = int(nest.word.searchsorted(self._nbin.taken))
+        nbin = min(nbin, int(nest.room.searchsorted(self._nbin.frees.known, "right")))
         if nbin < len(events.nbin.step):
-            steps = min(steps, int(events.nbin.step[nbin]))
-        return sb, nbin, steps
+            end = min(end, int(events.nbin.step[nbin]))
+        row = nest.outputs + self._ring.open
+        if row < len(events.outputs.step):
+            end = min(end, int(events.outputs.step[row]))
+        return end
 
     def _run(self) -> bool:
         """As many steps as are known to have their data."""
         nest = self._nest
         assert nest is not None
-        events = nest.events
-        sb, nbin, end = self._known(nest)
-        outputs = events.outputs
-        room = nest.outputs + self._ring.open
-        if room < len(outputs.step):
-            end = min(end, int(outputs.step[room]))
+        end = self._known(nest)
         if end <= nest.step:
             return False
-        sb = int(np.searchsorted(events.sb.step, end))
-        nbin = int(np.searchsorted(events.nbin.step, end))
-        self._wait(nest, sb, nbin)
+        self._wait(nest, end)
         end = self._freeze(nest, end)
         end = self._finish(nest, end)
         self._free(nest, end)
         nest.step = end
-        if end == events.steps:
+        if end == nest.events.steps:
             self._end(nest)
         return True
 
-    def _wait(self, nest: _Nest, sb: int, nbin: int) -> None:
-        """Delays by the demands up to number ``sb`` and ``nbin``."""
+    def _wait(self, nest: _Nest, end: int) -> None:
+        """How long the demands of the steps before ``end`` put them off."""
         events = nest.events
-        if nbin > nest.nbin:
-            some = slice(nest.nbin, nbin)
-            ready = self._nbin.left[nest.word[some]] + 1
+        on_nbin = slice(nest.nbin, int(events.nbin.step.searchsorted(end)))
+        on_sb = slice(nest.sb, int(events.sb.step.searchsorted(end)))
+        if on_nbin.start < on_nbin.stop:
+            ready = self._nbin.left[nest.word[on_nbin]] + 1
             if self._nbin.frees.known:
-                ready = np.maximum(ready, self._nbin.frees.times(nest.room[some]) + 2)
-            _delay(nest.nbin_delay, nest.nbin, ready + _FROM_NBIN - events.nbin.step[some])
-            nest.nbin = nbin
-        if sb > nest.sb:
-            some = slice(nest.sb, sb)
-            ready = self._sb.arrived[self._sb_tail + events.sb.needed[some] - 1]
-            _delay(nest.sb_delay, nest.sb, ready - events.sb.step[some])
-            nest.by_sb += self._waits(nest, some)
-            nest.sb = sb
+                ready = np.maximum(ready, self._nbin.frees.times(nest.room[on_nbin]) + 2)
+            _delay(nest.nbin_delay, on_nbin, ready + _FROM_NBIN - events.nbin.step[on_nbin])
+            nest.nbin = on_nbin.stop
+        if on_sb.start < on_sb.stop:
+            ready = self._sb.arrived[self._sb_tail + events.sb.needed[on_sb] - 1]
+            _delay(nest.sb_delay, on_sb, ready - events.sb.step[on_sb])
+            nest.sb = on_sb.stop
+            before = nest.nbin_delay[events.sb_earlier[on_sb]]
+            waits = _risen(nest.sb_delay, on_sb, before)
+            nest.stalls["sb"] += int(waits.sum())
+        if on_nbin.start < on_nbin.stop:
+            before = nest.sb_delay[events.nbin_later[on_nbin]]
+            waits = _risen(nest.nbin_delay, on_nbin, before)
+            total = int(waits.sum())
+            if total:
+                until = events.nbin.step[on_nbin] + nest.nbin_delay[1:][on_nbin]
+                stores = self._nbin.fenced_between(until - waits, until)
+                nest.stalls["store"] += stores
+                nest.stalls["nbin"] += total - stores
 
     def _time(self, nest: _Nest, release: Release, first: int, last: int) -> np.ndarray:
         """When the steps of ``release`` are done."""
@@ -212,13 +215,13 @@ class Nfu:
         """What the steps before ``end`` free."""
         events = nest.events
         release = events.nbin_free
-        last = int(np.searchsorted(release.step, end))
+        last = int(release.step.searchsorted(end))
         if last > nest.nbin_free:
             times = self._time(nest, release, nest.nbin_free, last)
             self._nbin.frees.add(self._nbin_tail + release.freed[nest.nbin_free : last], times)
             nest.nbin_free = last
         release = events.sb_free
-        last = int(np.searchsorted(release.step, end))
+        last = int(release.step.searchsorted(end))
         if last > nest.sb_free:
             times = self._time(nest, release, nest.sb_free, last)
             freed = release.freed[nest.sb_free : last]
@@ -233,7 +236,7 @@ class Nfu:
         follow when the next row has come to their end, and then the sequencer.
         """
         release = nest.events.outputs
-        first, last = nest.outputs, int(np.searchsorted(release.step, end))
+        first, last = nest.outputs, int(release.step.searchsorted(end))
         if first == last:
             return end
         ring = self._ring
@@ -299,8 +302,7 @@ class Nfu:
                 ):
                     some = delays[np.searchsorted(demand.step, step, "right") : done + 1]
                     np.maximum(some, until - step, out=some)
-                self.stalls[nest.tag]["nbout"] += until - time
-                nest.put_off += until - time
+                nest.stalls["nbout"] += until - time
             self._waiting.popleft()
         return end
 
@@ -308,31 +310,23 @@ class Nfu:
         events = nest.events
         delay = int(max(nest.sb_delay[-1], nest.nbin_delay[-1]))
         self.last = delay + events.steps - 1
-        (self.active if events.active else self.parameters)[nest.tag] += events.steps
-        self._account(nest, delay)
-        self._nbin_tail += int(events.nbin_free.freed[-1]) if len(events.nbin_free.freed) else 0
-        self._sb_tail += int(events.sb_free.freed[-1]) if len(events.sb_free.freed) else 0
+        # Steps that are put off twice have been counted twice.
+        other = sum(nest.stalls[cause] for cause in ("sb", "nbout", "store"))
+        nest.stalls["nbin"] = max(0, delay - nest.start - other)
+        self.ends.append(self.last)
+        self.stalls.append(nest.stalls)
+        self._nbin_tail += events.nbin_free.total
+        self._sb_tail += events.sb_free.total
         self._nest = None
-        self._number += 1
-        self.done = self._number == len(self._nests)
-
-    def _waits(self, nest: _Nest, some: slice) -> int:
-        """Cycles that demands on SB make the steps wait beyond what comes before them."""
-        before = nest.nbin_delay[nest.events.sb_earlier[some]]
-        earlier = np.maximum(nest.sb_delay[some], before)
-        delays = nest.sb_delay[some.start + 1 : some.stop + 1]
-        return int(np.maximum(delays - earlier, 0).sum())
-
-    def _account(self, nest: _Nest, delay: int) -> None:
-        """Stalls of the nest by cause."""
-        stalls = self.stalls[nest.tag]
-        stalls["sb"] += nest.by_sb
-        waited = delay - nest.start - nest.by_sb - nest.put_off
-        stalls["nbin"] += max(0, waited)
 
 
-def _delay(delays: np.ndarray, first: int, ready: np.ndarray) -> None:
-    """Continue the running maximum ``delays`` behind entry ``first`` with ``ready``."""
-    some = delays[first + 1 : first + 1 + len(ready)]
-    np.maximum.accumulate(ready, out=some)
-    np.maximum(some, delays[first], out=some)
+def _delay(delays: np.ndarray, some: slice, ready: np.ndarray) -> None:
+    """Continue the running maximum ``delays`` by ``ready`` behind its entries ``some``."""
+    new = delays[some.start + 1 : some.stop + 1]
+    np.maximum.accumulate(ready, out=new)
+    np.maximum(new, delays[some.start], out=new)
+
+
+def _risen(delays: np.ndarray, some: slice, others: np.ndarray) -> np.ndarray:
+    """By how much ``delays`` rises with each of ``some`` demands over all that came before."""
+    return np.maximum(delays[1:][some] - np.maximum(delays[some], others), 0)
