@@ -117,10 +117,14 @@ class Concat(Node):
 
 @dataclass(kw_only=True)
 class Affine(Node):
-    """``scale * x + offset`` with one scale and offset per channel; no result of the front end."""
+    """``scale * x + offset`` with one scale and offset per channel; no result of the front end.
+
+    Channels are axis 1, or with ``last`` the last axis.
+    """
 
     scale: np.ndarray
     offset: np.ndarray
+    last: bool = False
 
 
 @dataclass(kw_only=True)

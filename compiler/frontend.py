@@ -14,6 +14,7 @@ from .passes.affine import fold_affine
 from .passes.layout import sink_reshapes
 from .passes.leftovers import move_leftovers_to_host
 from .passes.padding import fold_padding
+from .passes.rank import lift_ranks
 
 __all__ = ["load"]
 
@@ -40,6 +41,7 @@ def load(
     """
     model = prepare(source, batch)
     graph = _import(model)
+    lift_ranks(graph)
     sink_reshapes(graph)
     fold_affine(graph)
     fuse_activations(graph)

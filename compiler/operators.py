@@ -1,6 +1,6 @@
 """From ONNX operators to nodes of the float graph: one function per operator."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,7 +90,7 @@ class Source:
         require(not self.is_constant(index), f"input {name!r} is constant")
         is_float = self.model.dtypes.get(name) == np.float32
         require(is_float, f"input {name!r} is not a tensor of type float")
-        self.shape(index)
+        require(all(self.shape(index)), f"input {name!r} has no elements")
         return name
 
     def shape(self, index: int = 0) -> tuple[int, ...]:
@@ -98,7 +98,7 @@ class Source:
         require(name in self.model.shapes, f"input {name!r} has no fixed shape")
         return self.model.shapes[name]
 
-    def tensor(self, ranks: tuple[int, ...] = (2, 4), index: int = 0) -> str:
+    def tensor(self, ranks: Sequence[int], index: int = 0) -> str:
         """Name of a data input of one of ``ranks`` axes."""
         name = self.data(index)
         rank = len(self.shape(index))
@@ -159,12 +159,12 @@ def import_node(proto: onnx.NodeProto, model: Model, used: set[str]) -> Node:
 # Convolution and classifier layers
 
 
-def _window(source: Source, kernel: tuple[int, int]) -> dict[str, Any]:
-    """Strides and pads of a 2-D window; checks what Conv and the pools have in common."""
-    require(len(source.shape()) == 4, "only two-dimensional windows are supported")
-    dilations = tuple(source.attribute("dilations", (1, 1)))
-    require(dilations == (1, 1), f"dilations must be 1, not {list(dilations)}")
-    strides = tuple(source.attribute("strides", (1, 1)))
+def _window(source: Source, kernel: tuple[int, ...]) -> dict[str, Any]:
+    """Strides and pads of a window; checks what Conv and the pools have in common."""
+    ones, zeros = (1,) * len(kernel), (0,) * len(kernel)
+    dilations = tuple(source.attribute("dilations", ones))
+    require(dilations == ones, f"dilations must be 1, not {list(dilations)}")
+    strides = tuple(source.attribute("strides", ones))
     mode = source.attribute("auto_pad", "NOTSET")
     if mode in ("SAME_UPPER", "SAME_LOWER"):
         before, after = [], []
@@ -175,28 +175,31 @@ def _window(source: Source, kernel: tuple[int, int]) -> dict[str, Any]:
             after.append(large if mode == "SAME_UPPER" else small)
         pads = (*before, *after)
     else:
-        pads = tuple(source.attribute("pads", (0, 0, 0, 0))) if mode == "NOTSET" else (0, 0, 0, 0)
+        pads = tuple(source.attribute("pads", 2 * zeros) if mode == "NOTSET" else 2 * zeros)
     require(min(pads) >= 0, f"pads must not be negative, like {list(pads)}")
+    if len(kernel) == 1:  # passes.rank makes a map of height 1 of it
+        return {"strides": (1, *strides), "pads": (0, pads[0], 0, pads[1])}
     return {"strides": strides, "pads": pads}
 
 
 @_operator("Conv")
 def _conv(source: Source) -> Node:
-    data = source.tensor((4,))
+    data = source.tensor((3, 4))
     weight = source.constant(1, "weight")
     groups = source.attribute("group", 1)
-    channels = source.shape()[1]
-    if weight.ndim != 4 or weight.shape[1] * groups != channels:
+    channels, *size = source.shape()[1:]
+    if weight.ndim != 2 + len(size) or weight.shape[1] * groups != channels:
+        wanted = ", ".join(["any", str(channels // groups), *("any" for _ in size)])
         raise UserError(
-            f"the weight of {source.name!r} must have shape [any, {channels // groups}, any, any] "
-            f"for {channels} input channels, not {list(weight.shape)}"
+            f"the weight of {source.name!r} must have shape [{wanted}] for {channels} input "
+            f"channels, not {list(weight.shape)}"
         )
     require(groups == 1, f"group must be 1, not {groups}")
     bias = source.constant(2, "bias", np.zeros(weight.shape[0]))
     return Conv(
         name=source.name, inputs=[data], outputs=[source.single_output()],
-        weight=weight.astype(np.float64), bias=bias.astype(np.float64),
-        **_window(source, weight.shape[2:]),
+        weight=weight.reshape(*weight.shape[:2], -1, weight.shape[-1]).astype(np.float64),
+        bias=bias.astype(np.float64), **_window(source, weight.shape[2:]),
     )  # fmt: skip
 
 
@@ -221,9 +224,10 @@ def _gemm(source: Source) -> Node:
 
 @_operator("MatMul")
 def _matmul(source: Source) -> Node:
-    data = source.tensor((2,))
+    data = source.data()
     weight = source.constant(1, "second factor").astype(np.float64)
     require(weight.ndim == 2, f"its second factor must be a matrix, not of shape {weight.shape}")
+    require(len(source.shape()) >= 2, "its first factor must have at least 2 axes")
     return Gemm(
         name=source.name, inputs=[data], outputs=[source.single_output()],
         weight=weight.T, bias=np.zeros(weight.shape[1]),
@@ -235,31 +239,31 @@ def _matmul(source: Source) -> Node:
 
 @_operator("MaxPool", "AveragePool")
 def _pool(source: Source) -> Node:
-    data = source.tensor((4,))
+    data = source.tensor((3, 4))
     kernel = tuple(source.attribute("kernel_shape"))
     require(not source.attribute("storage_order", 0), "storage_order must be 0")
     pool = Pool(
         name=source.name, inputs=[data], outputs=[source.single_output()],
-        kind="max" if source.proto.op_type == "MaxPool" else "average", kernel=kernel,
+        kind="max" if source.proto.op_type == "MaxPool" else "average",
+        kernel=(1, *kernel) if len(kernel) == 1 else kernel,
         count_include_pad=bool(source.attribute("count_include_pad", 0)),
         **_window(source, kernel),
     )  # fmt: skip
-    for axis in (0, 1):
-        first, last = pool.pads[axis], source.shape()[2 + axis]
-        start = (source.output_shape()[2 + axis] - 1) * pool.strides[axis] - first
-        empty = start >= last or kernel[axis] <= first
+    for axis in range(-len(kernel), 0):
+        first, last = pool.pads[2 + axis], source.shape()[axis]
+        start = (source.output_shape()[axis] - 1) * pool.strides[axis] - first
+        empty = start >= last or pool.kernel[axis] <= first
         require(not empty, "a window lies completely in the padding")
     return pool
 
 
 @_operator("GlobalAveragePool", "GlobalMaxPool")
 def _global_pool(source: Source) -> Node:
-    data = source.tensor((4,))
-    height, width = source.shape()[2:]
+    data = source.tensor((3, 4))
     return Pool(
         name=source.name, inputs=[data], outputs=[source.single_output()],
         kind="max" if source.proto.op_type == "GlobalMaxPool" else "average",
-        kernel=(height, width),
+        kernel=(1, *source.shape())[-2:] if len(source.shape()) == 3 else source.shape()[2:],
     )  # fmt: skip
 
 
@@ -268,7 +272,7 @@ def _global_pool(source: Source) -> Node:
 
 def _activation(source: Source, *steps: Step) -> Node:
     return Activation(
-        name=source.name, inputs=[source.tensor()], outputs=[source.single_output()],
+        name=source.name, inputs=[source.data()], outputs=[source.single_output()],
         function=Function().then(Function(steps)),
     )  # fmt: skip
 
@@ -310,17 +314,21 @@ def _clip(source: Source) -> Node:
 # Arithmetic with constants, residuals
 
 
-def _per_channel(source: Source, data: int, constant: int) -> np.ndarray:
-    """A constant operand as one value per channel of the other operand."""
+def _per_channel(source: Source, data: int, constant: int) -> tuple[np.ndarray, bool]:
+    """A constant operand as one value per channel; whether channels are the other's last axis."""
     shape, own = source.shape(data), source.shape(constant)
     aligned = (1,) * (len(shape) - len(own)) + own
-    fits = len(aligned) == len(shape) and aligned[1] in (1, shape[1])
+    axes = [axis for axis, size in enumerate(aligned) if size != 1]
+    last = len(shape) != 2 and axes == [len(shape) - 1]
     require(
-        fits and all(size == 1 for axis, size in enumerate(aligned) if axis != 1),
+        len(aligned) == len(shape)
+        and (last or axes in ([], [1]))
+        and all(aligned[axis] == shape[axis] for axis in axes),
         f"its constant operand must have one value per channel, not shape {list(own)}",
     )
+    channels = (1, *shape)[-1] if last or len(shape) < 2 else shape[1]
     value = source.constant(constant, "other operand").astype(np.float64)
-    return np.broadcast_to(value.reshape(-1), (shape[1],)).copy()
+    return np.broadcast_to(value.reshape(-1), (channels,)).copy(), last
 
 
 @_operator("Add", "Sub", "Mul", "Div")
@@ -328,12 +336,12 @@ def _arithmetic(source: Source) -> Node:
     op = source.proto.op_type
     if not source.is_constant(0) and not source.is_constant(1):
         require(op == "Add", "one operand must be constant")
-        inputs = [source.tensor(index=0), source.tensor(index=1)]
+        inputs = [source.data(0), source.data(1)]
         require(source.shape(0) == source.shape(1), "operands must have the same shape")
         return Add(name=source.name, inputs=inputs, outputs=[source.single_output()])
     constant = 0 if source.is_constant(0) else 1
-    data = source.tensor(index=1 - constant)
-    value = _per_channel(source, 1 - constant, constant)
+    data = source.data(1 - constant)
+    value, last = _per_channel(source, 1 - constant, constant)
     scale, offset = np.ones_like(value), np.zeros_like(value)
     if op == "Add":
         offset = value
@@ -347,14 +355,14 @@ def _arithmetic(source: Source) -> Node:
         scale = 1 / value
     return Affine(
         name=source.name, inputs=[data], outputs=[source.single_output()],
-        scale=scale, offset=offset,
+        scale=scale, offset=offset, last=last,
     )  # fmt: skip
 
 
 @_operator("Sum")
 def _sum(source: Source) -> Node:
     require(len(source.proto.input) == 2, "only sums of two tensors are supported")
-    inputs = [source.tensor(index=0), source.tensor(index=1)]
+    inputs = [source.data(0), source.data(1)]
     require(source.shape(0) == source.shape(1), "operands must have the same shape")
     return Add(name=source.name, inputs=inputs, outputs=[source.single_output()])
 
@@ -368,7 +376,7 @@ def _batch_normalization(source: Source) -> Node:
     )
     scale = gamma / np.sqrt(variance + source.attribute("epsilon", 1e-5))
     return Affine(
-        name=source.name, inputs=[source.tensor()], outputs=[source.single_output()],
+        name=source.name, inputs=[source.data()], outputs=[source.single_output()],
         scale=scale, offset=beta - mean * scale,
     )  # fmt: skip
 
@@ -378,7 +386,7 @@ def _batch_normalization(source: Source) -> Node:
 
 @_operator("Concat")
 def _concat(source: Source) -> Node:
-    inputs = [source.tensor(index=index) for index in range(len(source.proto.input))]
+    inputs = [source.data(index) for index in range(len(source.proto.input))]
     axis = source.attribute("axis") % len(source.shape())
     require(axis == 1, f"only axis 1 (channels) can be concatenated, not {axis}")
     return Concat(name=source.name, inputs=inputs, outputs=[source.single_output()])

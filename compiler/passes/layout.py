@@ -57,20 +57,23 @@ def _sink(graph: FloatGraph, node: Node) -> bool:
     before = [graph.tensors[name].shape for name in inputs]
     after = [graph.tensors[name].shape for name in node.inputs]
     shape = before[0]
-    if any(len(s) not in (2, 4) or s[0] != a[0] for s, a in zip(before, after, strict=True)):
+    if any(len(s) not in (2, 4) for s in before):
         return False
-
+    if isinstance(node, Activation | Add):
+        if any(s != shape for s in before):
+            return False
+        _reshape_result(graph, node, inputs, shape)
+        return True
+    if any(s[0] != a[0] for s, a in zip(before, after, strict=True)):
+        return False
     if isinstance(node, Gemm):
         node.inputs = inputs
         return True
     if isinstance(node, Conv):
         return _conv_of_vector(graph, node, inputs)
-    if isinstance(node, Activation | Add):
-        if any(s != shape for s in before):
-            return False
-    elif any(s[1] != a[1] for s, a in zip(before, after, strict=True)):
+    if any(s[1] != a[1] for s, a in zip(before, after, strict=True)):
         return False
-    elif isinstance(node, Concat):
+    if isinstance(node, Concat):
         if any(len(s) != len(shape) or s[2:] != shape[2:] for s in before):
             return False
         shape = (shape[0], sum(s[1] for s in before), *shape[2:])

@@ -9,7 +9,7 @@ from compiler.float_graph import Add, Concat, Conv, Gemm, Host, Pool
 from compiler.frontend import load
 from compiler.functions import IDENTITY, Clip, Function, LeakyRelu, Linear
 from hw.errors import UserError
-from tests.compiler.onnx_models import node, one_node, onnx_model, weights
+from tests.compiler.onnx_models import compare, node, one_node, onnx_model, weights
 
 RELU = Function((LeakyRelu(),))
 W, B = weights(8, 3, 3, 3), weights(8)
@@ -313,6 +313,74 @@ def test_identity_between_input_and_output():
     assert kinds(one_node("Identity", (2, 3, 4, 4))) == [Host]
 
 
+# Other numbers of axes
+
+
+def compared(model, *shape: int):
+    """What the model becomes; its results on the core are those of ONNX Runtime."""
+    result = compare(model, {"x": weights(*shape, scale=1.0)})
+    assert all(host.layout for host in result.float_graph.host)
+    assert result.error < 0.01
+    return [type(n) for n in result.float_graph.nodes]
+
+
+def test_sequences_are_maps_of_height_one():
+    """Windows along one axis; the reshapes stay at the edges."""
+    model = onnx_model(
+        [
+            node("Conv", ["x", "w", "b"], ["c"], pads=[2, 1], strides=[2]),
+            node("BatchNormalization", ["c", *"ghuv"], ["n"]),
+            node("LeakyRelu", ["n"], ["r"]),
+            node("MaxPool", ["r"], ["m"], kernel_shape=[3], auto_pad="SAME_UPPER"),
+            node("AveragePool", ["m"], ["a"], kernel_shape=[2]),
+            node("Concat", ["a", "a"], ["d"], axis=1),
+            node("GlobalAveragePool", ["d"], ["p"]),
+            node("Flatten", ["p"], ["f"]),
+            node("Gemm", ["f", "k"], ["y"]),
+        ],
+        {"x": ("N", 3, 20)}, {"y": 2},
+        {"w": weights(8, 3, 4), "b": B, "k": weights(16, 5),
+         **dict(zip("ghuv", np.abs(weights(4, 8)) + 0.5, strict=True))},
+    )  # fmt: skip
+    assert compared(model, 2, 3, 20) == [Host, Conv, Pool, Pool, Concat, Pool, Gemm]
+
+
+def test_matrix_products_take_leading_axes_as_images():
+    """The layers of a perceptron on (batch, time, features), biases on the last axis."""
+    model = onnx_model(
+        [
+            node("MatMul", ["x", "w"], ["m"]),
+            node("Add", ["b", "m"], ["a"]),
+            node("Relu", ["a"], ["r"]),
+            node("MatMul", ["r", "v"], ["n"]),
+            node("Add", ["n", "x"], ["y"]),
+        ],
+        {"x": (2, 5, 6)}, {"y": 3}, {"w": weights(6, 8), "b": B, "v": weights(8, 6)},
+    )  # fmt: skip
+    assert [kind for kind in compared(model, 2, 5, 6) if kind != Host] == [Gemm, Gemm, Add]
+
+
+@pytest.mark.parametrize("shape", [(7,), (2, 3, 4), (2, 3, 2, 2, 2)], ids=len)
+def test_elementwise_operators_take_any_axes(shape):
+    model = onnx_model(
+        [
+            node("Mul", ["x", "two"], ["m"]),
+            node("Sigmoid", ["m"], ["s"]),
+            node("Add", ["s", "x"], ["y"]),
+        ],
+        {"x": shape}, {"y": len(shape)}, {"two": np.float32(2)},
+    )  # fmt: skip
+    assert compared(model, *shape) == [Host, Pool, Add, Host]
+
+
+@pytest.mark.parametrize("shape", [(7,), (2, 3, 7), (2, 3, 4, 7)], ids=len)
+def test_constants_of_the_last_axis(shape):
+    model = one_node("Sub", shape, {"b": weights(7)})
+    (layer,) = (n for n in load(model).nodes if not isinstance(n, Host))
+    assert isinstance(layer, Gemm)
+    compared(model, *shape)
+
+
 # The host
 
 
@@ -325,11 +393,14 @@ def test_identity_between_input_and_output():
             one_node("Conv", (1, 3, 8, 8), {"w": weights(2, 3, 3, 3)}, dilations=[2, 1]),
             "dilations must be 1, not [2, 1]",
         ),
-        (one_node("Conv", (1, 3, 8), {"w": weights(2, 3, 3)}), "must have 4 axes, not 3"),
-        (one_node("Relu", (1, 3, 8)), "must have 2 or 4 axes, not 3"),
+        (
+            one_node("Conv", (1, 3, 8, 8, 8), {"w": weights(2, 3, 3, 3, 3)}),
+            "must have 3 or 4 axes, not 5",
+        ),
         (one_node("Gemm", (4, 3), {"w": weights(4, 2)}, transA=1), "transA is not supported"),
         (one_node("Gemm", (2, 3), {"w": weights(3, 2), "b": weights(2, 2)}), "whole batch"),
-        (one_node("MatMul", (2, 3, 4), {"w": weights(4, 2)}), "must have 2 axes, not 3"),
+        (one_node("MatMul", (4,), {"w": weights(4, 2)}, rank=1), "must have at least 2 axes"),
+        (one_node("MatMul", (2, 3, 4), {"w": weights(2, 4, 2)}), "factor must be a matrix"),
         (one_node("Add", (1, 3, 4, 4), {"b": weights(3, 4, 4)}), "one value per channel"),
         (one_node("Div", (1, 3, 4, 4), {"b": np.zeros(1, np.float32)}), "division by zero"),
         (one_node("MaxPool", (1, 1, 5, 5), kernel_shape=[2, 2], dilations=[2, 2]), "dilations"),
@@ -340,6 +411,12 @@ def test_reasons(model, reason):
     ((op, why),) = reasons(model)
     assert op == model.graph.node[0].op_type
     assert reason in why
+
+
+def test_empty_tensors_stay_on_the_host():
+    nodes = [node("Slice", ["x", "zero", "zero"], ["e"]), node("Relu", ["e"], ["y"])]
+    model = onnx_model(nodes, {"x": (2, 3)}, {"y": 2}, {"zero": np.zeros(1, np.int64)})
+    assert reasons(model)[1] == ("Relu", "input 'e' has no elements")
 
 
 def test_sums_of_unlike_shapes_and_of_activations_on_wrong_axes():
