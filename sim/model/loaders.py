@@ -29,9 +29,10 @@ class Frees:
     """
 
     def __init__(self, events: int):
-        self._freed = np.zeros(max(1, events), dtype=np.int64)
-        self._time = np.zeros(max(1, events), dtype=np.int64)
-        self._count = 0
+        # Before all, nothing was free.
+        self._freed = np.zeros(1 + events, dtype=np.int64)
+        self._time = np.full(1 + events, NEVER, dtype=np.int64)
+        self._count = 1
         self.known = 0
 
     def add(self, freed: np.ndarray, time: np.ndarray) -> None:
@@ -43,14 +44,13 @@ class Frees:
         self.known = int(freed[-1])
 
     def times(self, amounts: np.ndarray) -> np.ndarray:
-        """When as much as ``amounts`` (rising, up to ``known``) was freed; NEVER for 0 or less."""
-        at = np.searchsorted(self._freed[: self._count], amounts)
-        return np.where(amounts > 0, self._time[np.minimum(at, self._count - 1)], NEVER)
+        """When as much as ``amounts`` (at most ``known``) was freed; NEVER for 0 or less."""
+        return self._time[self._freed[: self._count].searchsorted(amounts)]
 
     def since(self, time: int) -> tuple[int, np.ndarray, np.ndarray]:
         """What was freed up to ``time``, and cumulative amounts and times of the steps later on."""
-        first = int(np.searchsorted(self._time[: self._count], time, "right"))
-        before = int(self._freed[first - 1]) if first else 0
+        first = int(self._time[: self._count].searchsorted(time, "right"))
+        before = int(self._freed[first - 1])
         return before, self._freed[first : self._count], self._time[first : self._count]
 
 
@@ -75,6 +75,7 @@ class _Loader:
         self._starts = np.full(self.port.count, NEVER, dtype=np.int64)
         self._ready: list[int] = []  # when each slot could be accepted, but for the DMA
         self._accepted: list[int] = []
+        self._beats = 0  # beats that have been looked at
         self.words = 0  # words that have come
         self._came = np.empty(len(self._words.run), dtype=np.int64)
 
@@ -123,11 +124,19 @@ class _Loader:
             self._starts[first] = ready + _TO_BURST
             progress = True
 
+    def _issuable(self) -> int:
+        """Up to which burst the slots and the bursts in flight allow to go."""
+        if not self._ready:
+            return 0
+        return min(self.port.issued + self.port.open, self._burst_end[len(self._ready) - 1])
+
     def _receive(self) -> bool:
         """Words of the beats that have come."""
         words, port = self._words, self.port
-        first = self.words
-        last = int(np.searchsorted(words.beat, port.known))
+        if port.known == self._beats:
+            return False
+        self._beats = port.known
+        first, last = self.words, int(words.beat.searchsorted(port.known))
         if first == last:
             return False
         self._came[first:last] = port.beat[words.beat[first:last]] + words.delay[first:last]
@@ -179,16 +188,11 @@ class SbLoader(_Loader):
 
     def _issue(self) -> bool:
         port = self.port
-        first = port.issued
-        last = min(first + port.open, self._burst_end[len(self._ready) - 1] if self._ready else 0)
+        first, last = port.issued, self._issuable()
+        last = min(last, int(self._bursts.run.searchsorted(self._known)))
         if last <= first:
             return False
         rows = self._bursts.run[first:last]
-        count = int(np.searchsorted(rows, self._known))
-        if count == 0:
-            return False
-        rows = rows[:count]
-        last = first + count
         room = np.where(self._first[first:last], self._freed[rows] + _SB_FREE, NEVER)
         port.issue(np.maximum(room, self._starts[first:last]))
         return True
@@ -197,7 +201,7 @@ class SbLoader(_Loader):
         """Rows whose last words have come."""
         if not self._receive():
             return False
-        done = int(np.searchsorted(self._row_end, self.words))
+        done = int(self._row_end.searchsorted(self.words))
         ends = self._row_end[self.rows : done]
         self.arrived[self.rows : done] = self._came[ends] + 1
         self.rows = done
@@ -219,8 +223,6 @@ class NbinLoader(_Loader):
         longest = min(config.burst, max(1, config.nbin_fifo // 4))
         super().__init__(slots, config.nbin_port, longest, config, latency, queue)
         lanes = config.nbin_port // config.width
-        self._lanes = lanes
-        self._depth = config.nbin_fifo + 1
         self._capacity = config.nbin_elements
         self._stores = stores.tolist()
         self._fence = slots.fields["fence"].astype(bool).tolist()
@@ -235,25 +237,31 @@ class NbinLoader(_Loader):
         extent[self._word_end - 1] += skip
         self.end = np.cumsum(extent)
         """Elements up to the end of each word, skipped ones included."""
+        self._before = self.end - extent
         missing = lanes - count
         self._partial = bool(missing.any())
         self._missing = np.cumsum(missing)
         self.taken = 0
-        self.left = np.empty(len(count), dtype=np.int64)  # when each word left the FIFO
+        # When each word left the FIFO; before the first one, nothing was in it.
+        self._emptied = np.full(1 + len(count), NEVER, dtype=np.int64)
+        self.left = self._emptied[1:]
 
         # Words that bursts begin, up to and with each burst.
+        depth = config.nbin_fifo + 1
         width = config.nbin_port // 8
         ends = np.cumsum(bursts.bytes)
         base = (ends - bursts.bytes)[bursts.first][bursts.run]
         whole = -(-(ends - base) // width)
         words_before = np.cumsum(-(-runs.size // width)) - -(-runs.size // width)
-        self._claimed = words_before[bursts.run] + whole
+        claimed = words_before[bursts.run] + whole
         skips = np.cumsum(skip)
         slot = runs.slot[bursts.run]
-        self._need = lanes * (self._claimed - self._depth) - self._capacity + skips[slot]
+        # What must be free for each burst, and how many words must have left the FIFO to hold it.
+        self._need = lanes * (claimed - depth) - self._capacity + skips[slot]
         following = np.append(skip[1:], 0)[slot]
-        self._need_later = np.where(runs.last[bursts.run], following, 0)
-        self._slot = slot
+        self._need_with_next = self._need + np.where(runs.last[bursts.run], following, 0)
+        self._places = np.maximum(claimed - depth, 0)
+        self._slot_list = slot.tolist()
 
     def _released(self, slot: int) -> int | None:
         word = int(self._word_end[slot]) - 1
@@ -299,62 +307,69 @@ class NbinLoader(_Loader):
 
     def _issue(self, *, patient: bool = True) -> bool:
         port = self.port
-        first = port.issued
-        last = min(first + port.open, self._burst_end[len(self._ready) - 1] if self._ready else 0)
+        first, last = port.issued, self._issuable()
         if last <= first:
             return False
-        need = self._need[first:last]
-        ready = len(self._ready)
-        following = self._slot[last - 1] + 1
-        if following < ready and self._ready[following] <= port.previous:
-            need = need + self._need_later[first:last]
-        room = self._room(need, port.previous)
-        # Or when so many words have left that the FIFO alone can hold the burst.
-        places = self._claimed[first:last] - self._depth
-        if self.taken:
-            left = self.left[np.clip(places - 1, 0, self.taken - 1)] + 1
-            by_fifo = np.where(places <= self.taken, left, -NEVER)
-            room = np.where(room < -NEVER, np.minimum(room, by_fifo), room if patient else by_fifo)
-        room = np.where((places <= 0) | (need <= 0), NEVER, room)
-        known = room < -NEVER
-        count = len(room) if known.all() else int(np.argmin(known))
-        if count == 0:
+        # A slot that waits behind the last one has its skip counted, too.
+        following = self._slot_list[last - 1] + 1
+        waits = following < len(self._ready) and self._ready[following] <= port.previous
+        need = self._need_with_next if waits else self._need
+        unused = int(self._missing[self.taken - 1]) if self.taken and self._partial else 0
+        known = int(need.searchsorted(self.frees.known + unused, "right"))
+        by_fifo = int(self._places.searchsorted(0 if patient else self.taken, "right"))
+        last = min(last, max(known, by_fifo))
+        if last <= first:
             return False
-        port.issue(np.maximum(room[:count], self._starts[first : first + count]))
+        # Either the ring has room for what does not fit into the FIFO, or the FIFO has got it.
+        known = max(0, min(last, known) - first)
+        room = np.full(last - first, -NEVER)
+        if known:
+            room[:known] = self._room(need[first : first + known], port.previous)
+        fits = int(self._places[first:last].searchsorted(self.taken, "right"))
+        if fits:
+            emptied = self._emptied[self._places[first : first + fits]] + 1
+            np.minimum(room[:fits], emptied, out=room[:fits])
+        port.issue(np.maximum(room, self._starts[first:last]))
         return True
 
     def _room(self, need: np.ndarray, since: int) -> np.ndarray:
-        """When as many elements as ``need`` were freed or left unused by words; else -NEVER."""
+        """When as many elements as ``need`` were freed or left unused by words."""
         if not self._partial:
-            times = self.frees.times(np.minimum(need, self.frees.known)) + _NBIN_FREE
-            return np.where(need <= self.frees.known, times, -NEVER)
+            return self.frees.times(need) + _NBIN_FREE
         freed, amounts, times = self.frees.since(since - _NBIN_FREE)
-        word = int(np.searchsorted(self.left[: self.taken], since - 1, "right"))
+        word = int(self.left[: self.taken].searchsorted(since - 1, "right"))
         unused = int(self._missing[word - 1]) if word else 0
         missing = self._missing[word : self.taken]
         when = np.concatenate([times + _NBIN_FREE, self.left[word : self.taken] + 1])
-        more = np.concatenate([np.diff(amounts, prepend=freed), np.diff(missing, prepend=unused)])
-        order = np.argsort(when, kind="stable")
-        total = freed + unused + np.concatenate([[0], np.cumsum(more[order])])
-        when = np.concatenate([[since], when[order]])
-        at = np.searchsorted(total, need)
-        return np.where(at < len(when), when[np.minimum(at, len(when) - 1)], -NEVER)
+        more = np.empty(len(when), dtype=np.int64)
+        more[: len(times)] = amounts
+        more[1 : len(times)] -= amounts[:-1]
+        more[len(times) :] = missing
+        more[len(times) + 1 :] -= missing[:-1]
+        if len(times):
+            more[0] -= freed
+        if len(missing):
+            more[len(times)] -= unused
+        order = when.argsort(kind="stable")
+        total = np.empty(1 + len(when), dtype=np.int64)
+        total[0] = freed + unused
+        np.cumsum(more[order], out=total[1:])
+        total[1:] += total[0]
+        at = total.searchsorted(need)
+        return np.concatenate([[NEVER], when[order]])[at]
 
     def _split(self) -> bool:
         """Words from the FIFO to the ring."""
         first = self.taken
-        # A word leaves when the one before it has got all its room.
-        before = self.end[max(0, first - 1) : self.words - 1]
-        count = int(np.searchsorted(before, self.frees.known + self._capacity, "right"))
-        count = min(count + (first == 0), self.words - first)
-        if count <= 0:
+        if first == self.words:
             return False
-        earliest = self._came[first : first + count] + 2
-        room = np.full(count, NEVER)
-        amounts = self.end[max(0, first - 1) : first + count - 1] - self._capacity
-        if self.frees.known:
-            room[count - len(amounts) :] = self.frees.times(amounts) + _NBIN_FREE
-        previous = int(self.left[first - 1]) if first else NEVER
-        self.left[first : first + count] = running(np.maximum(earliest, room), previous + 1)
-        self.taken += count
+        # A word leaves when the one before it has got all its room.
+        room = self.frees.known + self._capacity
+        last = min(self.words, int(self._before.searchsorted(room, "right")))
+        if last <= first:
+            return False
+        times = self.frees.times(self._before[first:last] - self._capacity) + _NBIN_FREE
+        np.maximum(times, self._came[first:last] + 2, out=times)
+        self.left[first:last] = running(times, int(self._emptied[first]) + 1)
+        self.taken = last
         return True

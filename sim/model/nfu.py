@@ -184,8 +184,7 @@ class Nfu:
         on_sb = slice(nest.sb, int(events.sb.step.searchsorted(end)))
         if on_nbin.start < on_nbin.stop:
             ready = self._nbin.left[nest.word[on_nbin]] + 1
-            if self._nbin.frees.known:
-                ready = np.maximum(ready, self._nbin.frees.times(nest.room[on_nbin]) + 2)
+            np.maximum(ready, self._nbin.frees.times(nest.room[on_nbin]) + 2, out=ready)
             _delay(nest.nbin_delay, on_nbin, ready + _FROM_NBIN - events.nbin.step[on_nbin])
             nest.nbin = on_nbin.stop
         if on_sb.start < on_sb.stop:
