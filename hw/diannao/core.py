@@ -236,6 +236,12 @@ class Core(wiring.Component):
             self.events.tag.eq(sequencer.tag),
             self.events.active.eq(issue & ~sequencer.parameters),
         ]
+        workers = {"sb": sb_loader, "nbin": nbin_loader, "nfu": sequencer, "nbout": store}
+        for name, worker in workers.items():
+            m.d.comb += [
+                self.events[name].begin.eq(worker.i.valid & worker.i.ready),
+                self.events[name].done.eq(worker.done),
+            ]
         with m.If(~supervisor.busy):
             m.d.comb += stall.eq(Stall.IDLE)
         with m.Elif(issue):

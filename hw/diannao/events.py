@@ -3,7 +3,7 @@
 from amaranth.hdl import unsigned
 from amaranth.lib import data, enum
 
-__all__ = ["Events", "Stall"]
+__all__ = ["Events", "SlotEvents", "Stall"]
 
 
 class Stall(enum.Enum, shape=3):
@@ -25,9 +25,27 @@ class Stall(enum.Enum, shape=3):
     """No program runs."""
 
 
+class SlotEvents(data.Struct):
+    """A unit takes a slot from its queue (``begin``), or is through with its oldest (``done``).
+
+    The program's slots of a unit begin and are done in the program's order.
+    """
+
+    begin: unsigned(1)
+    done: unsigned(1)
+
+
 class Events(data.Struct):
-    """One cycle: ``active`` marks an NFU step of MAC, MAX or SUM; ``tag`` names its layer."""
+    """One cycle: ``active`` marks an NFU step of MAC, MAX or SUM; ``tag`` names its layer.
+
+    A load is done with the last beat from memory, a nest with its last step, a store with the last
+    response from memory.
+    """
 
     tag: unsigned(16)
     active: unsigned(1)
     stall: Stall
+    sb: SlotEvents
+    nbin: SlotEvents
+    nfu: SlotEvents
+    nbout: SlotEvents

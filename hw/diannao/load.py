@@ -72,6 +72,7 @@ class NbinLoader(wiring.Component):
     fencing : Out(1), a slot waits for stores
     halt : In(1), ask for nothing more and drop what is on its way; a reset must follow
     idle : Out(1), no slot is waiting or in work; while ``halt``, nothing is outstanding at ``axi``
+    done : Out(1), pulse: the last beat of a slot came
     error : Out(1), pulse: ``code`` (BUS_NBIN) and ``pc`` of the slot
     bytes : Out, useful bytes fetched in this cycle
     """
@@ -85,6 +86,7 @@ class NbinLoader(wiring.Component):
     fencing: Signal
     halt: Signal
     idle: Signal
+    done: Signal
     error: Signal
     code: Any
     pc: Signal
@@ -119,6 +121,7 @@ class NbinLoader(wiring.Component):
                 "fencing": Out(1),
                 "halt": In(1),
                 "idle": Out(1),
+                "done": Out(1),
                 "error": Out(1),
                 "code": Out(ErrorCode),
                 "pc": Out(32),
@@ -170,6 +173,7 @@ class NbinLoader(wiring.Component):
             pcs.i.payload.eq(self.i.payload.pc),
             pcs.i.valid.eq(accepted),
             pcs.o.ready.eq(dma.finished),
+            self.done.eq(dma.finished),
             skips.i.payload.eq(slot.skip),
             skips.i.valid.eq(accepted),
             skips.o.ready.eq(dma.o.valid & dma.o.ready & dma.o.payload.last),
@@ -293,6 +297,7 @@ class SbLoader(wiring.Component):
     arrived : Out(1), a row can be read from the next cycle on
     halt : In(1), ask for nothing more and drop what is on its way; a reset must follow
     idle : Out(1), no slot is waiting or in work; while ``halt``, nothing is outstanding at ``axi``
+    done : Out(1), pulse: the last beat of a slot came
     error : Out(1), pulse: ``code`` (BUS_SB or SB_RANGE) and ``pc`` of the slot
     bytes : Out, useful bytes fetched in this cycle
     """
@@ -304,6 +309,7 @@ class SbLoader(wiring.Component):
     arrived: Signal
     halt: Signal
     idle: Signal
+    done: Signal
     error: Signal
     code: Any
     pc: Signal
@@ -323,6 +329,7 @@ class SbLoader(wiring.Component):
                 "arrived": Out(1),
                 "halt": In(1),
                 "idle": Out(1),
+                "done": Out(1),
                 "error": Out(1),
                 "code": Out(ErrorCode),
                 "pc": Out(32),
@@ -357,6 +364,7 @@ class SbLoader(wiring.Component):
             pcs.i.payload.eq(pc),
             pcs.i.valid.eq(dma.i.valid & dma.i.ready),
             pcs.o.ready.eq(dma.finished),
+            self.done.eq(dma.finished),
         ]
 
         # A row of SB for each run.

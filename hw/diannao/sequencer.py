@@ -58,6 +58,7 @@ class Sequencer(wiring.Component):
     halt : In, issue nothing
     error, code, pc : Out, fault of the nest at ``pc`` (``pc`` is valid while ``busy``)
     busy : Out, a nest is in work
+    done : Out, pulse: the last step of a nest leaves
     tag : Out, layer of the nest in work, or of the last one
     wait_nbin, wait_sb : Out, operands for the step have not arrived
     parameters : Out, the step loads parameters (BIAS, TABLE)
@@ -72,6 +73,7 @@ class Sequencer(wiring.Component):
     code: Signal
     pc: Signal
     busy: Signal
+    done: Signal
     tag: Signal
     wait_nbin: Signal
     wait_sb: Signal
@@ -90,6 +92,7 @@ class Sequencer(wiring.Component):
                 "code": Out(ErrorCode),
                 "pc": Out(32),
                 "busy": Out(1),
+                "done": Out(1),
                 "tag": Out(16),
                 "wait_nbin": Out(1),
                 "wait_sb": Out(1),
@@ -197,11 +200,13 @@ class Sequencer(wiring.Component):
         ]
 
         issue = Signal()
-        m.d.comb += issue.eq(self.o.valid & self.o.ready)
+        m.d.comb += [issue.eq(self.o.valid & self.o.ready), self.done.eq(issue & final)]
         m.d.sync += [
             nbin_filled.eq(nbin_filled + self.nbin_arrived - Mux(issue, nbin_free, 0)),
             sb_filled.eq(sb_filled + self.sb_arrived - Mux(issue, sb_free, 0)),
         ]
+        with m.If(self.done):
+            m.d.sync += self.busy.eq(0)
         with m.If(issue):
             m.d.sync += [
                 nbin.eq(nbin + nbin_step - nbin_free),
@@ -218,11 +223,9 @@ class Sequencer(wiring.Component):
                         left[n].eq(Mux(at_end[n], slot.levels[n].count - 1, left[n] - 1)),
                         at_zero[n].eq(at_end[n]),
                     ]
-            with m.If(final):
-                m.d.sync += self.busy.eq(0)
 
         # Take the next nest while the last step of this one leaves.
-        m.d.comb += self.i.ready.eq(~self.busy | (issue & final))
+        m.d.comb += self.i.ready.eq(~self.busy | self.done)
         with m.If(self.i.valid & self.i.ready):
             m.d.sync += [
                 self.busy.eq(1),

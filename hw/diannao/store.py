@@ -35,6 +35,7 @@ class StoreUnit(wiring.Component):
     row : In(stream of lanes(width, tn)), from NBout, which has ``level`` of them
     axi : Out(WritePort)
     stores_done : Out(16), slots whose data has reached memory, modulo 2**16
+    done : Out(1), pulse: the data of a slot has reached memory
     halt, idle, error, code, pc : as in the loaders
     bytes : Out, bytes stored in this cycle
     """
@@ -46,6 +47,7 @@ class StoreUnit(wiring.Component):
     stores_done: Signal
     halt: Signal
     idle: Signal
+    done: Signal
     error: Signal
     code: Any
     pc: Signal
@@ -62,6 +64,7 @@ class StoreUnit(wiring.Component):
                 "stores_done": Out(16),
                 "halt": In(1),
                 "idle": Out(1),
+                "done": Out(1),
                 "error": Out(1),
                 "code": Out(ErrorCode),
                 "pc": Out(32),
@@ -91,6 +94,7 @@ class StoreUnit(wiring.Component):
             pcs.i.payload.eq(self.i.p.pc),
             pcs.i.valid.eq(self.i.valid & dma.i.ready),
             pcs.o.ready.eq(dma.done),
+            self.done.eq(dma.done),
         ]
         m.d.sync += self.stores_done.eq(self.stores_done + dma.done)
 

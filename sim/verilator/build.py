@@ -68,6 +68,11 @@ def _ports_header(ports: tuple[MemoryPort, ...]) -> str:
     events = data.Layout.cast(Events)
     for field in ("tag", "active", "stall"):
         lines.append(f"#define EVENT_{field.upper()} {events[field].offset}")
+    pulses = sum(
+        ((1 << events[unit].width) - 1) << events[unit].offset
+        for unit in ("sb", "nbin", "nfu", "nbout")
+    )
+    lines.append(f"#define EVENT_PULSES {pulses:#x}u")
     lines += [f"#define PORTS {len(ports)}", f"#define STREAMS {len(STREAMS)}"]
     return "\n".join(("#pragma once", *lines, ""))
 

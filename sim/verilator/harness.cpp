@@ -2,10 +2,11 @@
 //
 // ports.h is generated for each design: READ_PORTS and WRITE_PORTS list the memory ports, each with
 // its bytes per beat, its number and the table that says for which stream a transaction id counts;
-// EVENT_... say where `events` keeps its fields. Verilator spells the double underscore of a port
+// EVENT_... say where `events` keeps its fields and which of them are pulses. Verilator spells the double underscore of a port
 // name ___05F.
 #include <cstdlib>
 #include <memory>
+#include <vector>
 
 #include "Vcore.h"
 #include "memory.h"
@@ -28,9 +29,23 @@ struct Profile {
     uint64_t active, stalls[STALLS], bytes[STREAMS];
 };
 
+// From this cycle on, `events` of every cycle; model.py declares the same fields.
+struct Moment {
+    uint64_t cycle, events;
+};
+
+// Cycles first..last-1 are recorded.
+struct Window {
+    uint64_t first = 0, last = 0;
+
+    bool holds(uint64_t cycle) const { return first <= cycle && cycle < last; }
+};
+
 class Harness {
   public:
     Memory memory;
+    Window recorded;
+    std::vector<Moment> timeline;
     Profile* const profile = static_cast<Profile*>(std::calloc(TAGS, sizeof(Profile)));
 
     explicit Harness(const Settings& settings) : memory(settings) {
@@ -57,6 +72,9 @@ class Harness {
         Profile& now = profile[top.events >> EVENT_TAG & (TAGS - 1)];
         now.active += top.events >> EVENT_ACTIVE & 1;
         ++now.stalls[top.events >> EVENT_STALL & (STALLS - 1)];
+        if (recorded.holds(memory.now) &&
+            (top.events & EVENT_PULSES || timeline.empty() || timeline.back().events != top.events))
+            timeline.push_back({memory.now, top.events});
 
         memory.refill();
         bool fresh[PORTS] = {};
@@ -160,7 +178,8 @@ class Harness {
     }
 
 #ifdef TRACE
-    void open_trace(const char* file) {
+    void open_trace(const char* file, Window window) {
+        traced = window;
         trace = std::make_unique<Trace>();
         top.trace(trace.get(), 99);
         trace->open(file);
@@ -182,9 +201,10 @@ class Harness {
     WRITE_PORTS(DECLARE_WRITE)
 #ifdef TRACE
     std::unique_ptr<Trace> trace;
+    Window traced;
 
     void dump(int half) {
-        if (trace) trace->dump(memory.now * 2 + half);
+        if (traced.holds(memory.now)) trace->dump(memory.now * 2 + half);
     }
 #else
     void dump(int) {}
@@ -234,8 +254,20 @@ Profile* harness_profile(Harness* harness) { return harness->profile; }
 
 const char* harness_violation(Harness* harness) { return harness->memory.violation.c_str(); }
 
+// Record what `events` says in the cycles from `first` to before `last`.
+void harness_record(Harness* harness, uint64_t first, uint64_t last) {
+    harness->recorded = {first, last};
+}
+
+const Moment* harness_timeline(Harness* harness, uint64_t* count) {
+    *count = harness->timeline.size();
+    return harness->timeline.data();
+}
+
 #ifdef TRACE
-void harness_trace(Harness* harness, const char* file) { harness->open_trace(file); }
+void harness_trace(Harness* harness, const char* file, uint64_t first, uint64_t last) {
+    harness->open_trace(file, {first, last});
+}
 #endif
 
 }  // extern "C"

@@ -12,7 +12,7 @@ from hw.bus.axi import Response
 from ..memory import Fault, MemorySettings
 from ..ports import STREAMS, MemoryPort
 
-__all__ = ["PROFILE", "Model"]
+__all__ = ["ALWAYS", "MOMENT", "PROFILE", "Model", "Window"]
 
 _TAGS = 65536
 _STALLS = 8
@@ -25,6 +25,14 @@ PROFILE = np.dtype(
     ]
 )
 """What the core did in the cycles of one tag: NFU steps, cycles by ``Stall``, bytes by stream."""
+
+MOMENT = np.dtype([("cycle", np.uint64), ("events", np.uint64)])
+"""From this cycle on, the core's output ``events`` (the bits of ``hw.diannao.events.Events``)."""
+
+Window = tuple[int, int]
+"""Clock cycles to be recorded, from the first to before the last."""
+
+ALWAYS: Window = (0, 1 << 62)
 
 
 class _Settings(ctypes.Structure):
@@ -46,10 +54,12 @@ def _load(library: Path) -> ctypes.CDLL:
         "harness_read_register": (ctypes.c_int, handle, u32, ctypes.POINTER(u32)),
         "harness_write_register": (ctypes.c_int, handle, u32, u32),
         "harness_profile": (ctypes.c_void_p, handle),
+        "harness_record": (None, handle, u64, u64),
+        "harness_timeline": (ctypes.c_void_p, handle, ctypes.POINTER(u64)),
         "harness_violation": (ctypes.c_char_p, handle),
     }
     if hasattr(lib, "harness_trace"):
-        signatures["harness_trace"] = (None, handle, ctypes.c_char_p)
+        signatures["harness_trace"] = (None, handle, ctypes.c_char_p, u64, u64)
     for name, (result, *arguments) in signatures.items():
         function = getattr(lib, name)
         function.restype = result
@@ -66,6 +76,7 @@ class Model:
     ports : the same that it was built with
     settings : the memory's
     trace : waveform file to write (the library must have been built for its format)
+    window : the cycles that waveforms show
     progress : called with the number of cycles so far, some ten times a second
 
     Members
@@ -82,6 +93,7 @@ class Model:
         settings: MemorySettings | None = None,
         *,
         trace: Path | None = None,
+        window: Window = ALWAYS,
         progress: Callable[[int], None] | None = None,
     ):
         settings = settings or MemorySettings()
@@ -97,7 +109,7 @@ class Model:
         )
         self.attach(np.zeros(0, dtype=np.uint8))
         if trace is not None:
-            self._lib.harness_trace(self._handle, str(trace).encode())
+            self._lib.harness_trace(self._handle, str(trace).encode(), *window)
 
     def close(self) -> None:
         """Free the model and finish the waveform file."""
@@ -169,6 +181,19 @@ class Model:
         if response:
             answer = "no answer" if response < 0 else Response(response).name
             raise RuntimeError(f"{access} of register {address:#x} failed: {answer}")
+
+    def record(self, window: Window) -> None:
+        """Keep what ``events`` says in the cycles of ``window`` for ``timeline``."""
+        self._lib.harness_record(self._handle, *window)
+
+    def timeline(self) -> np.ndarray:
+        """What was recorded: an entry (``MOMENT``) for each cycle with a pulse or a change."""
+        count = ctypes.c_uint64()
+        address = self._lib.harness_timeline(self._handle, count)
+        if not count.value:
+            return np.empty(0, dtype=MOMENT)
+        raw = ctypes.cast(address, ctypes.POINTER(ctypes.c_uint8))
+        return np.ctypeslib.as_array(raw, (count.value * MOMENT.itemsize,)).view(MOMENT).copy()
 
     def profile(self, tags: int = _TAGS) -> np.ndarray:
         """What happened since the model was made: a copy of the first ``tags`` entries, by tag."""
