@@ -75,6 +75,7 @@ class ReadArbiter(wiring.Component):
         self._count = managers
         self._address = _AddressLayout(address_width, id_width)
         self._data = _DataLayout(data_width, id_width)
+        self._served = Signal(range(managers), name="served")  # read by the proof, too
         super().__init__(
             {
                 "managers": In(ReadPort(address_width, data_width)).array(managers),
@@ -90,7 +91,7 @@ class ReadArbiter(wiring.Component):
 
         # The next manager after the one served last.
         requests = Signal(self._count)
-        served = Signal(range(self._count))
+        served = self._served
         granted = Signal(range(self._count))
         m.d.comb += requests.eq(Cat(manager.arvalid for manager in self.managers))
         with m.Switch(served):

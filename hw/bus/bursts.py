@@ -65,33 +65,37 @@ class _RunLayout(data.StructLayout):
 
 
 class _Runs(wiring.Component):
-    """The strided loops of a descriptor: a run per cycle, latency 1, no gap in between."""
+    """The strided loops of a descriptor: a run per cycle, latency 1, no gap in between.
+
+    The registers are attributes for the proof, whose induction needs what they hold.
+    """
 
     i: stream.Interface
     o: stream.Interface
 
     def __init__(self, *, address_width: int, loops: int):
-        self._address_width = address_width
-        self._loops = loops
         super().__init__(
             {
                 "i": In(stream.Signature(Descriptor)),
                 "o": Out(stream.Signature(_RunLayout(address_width))),
             }
         )
+        self._address_width = address_width
+        self._loops = range(loops)
+        # Where the present iteration of each loop began; that of loop 0 is the present run.
+        self._starts = [
+            Signal(address_width, name=f"start_{n}", reset_less=True) for n in range(max(1, loops))
+        ]
+        self._index = [Signal(16, name=f"index_{n}", reset_less=True) for n in self._loops]
+        descriptor = self.i.payload
+        self._count = Signal.like(descriptor.count, name="count", reset_less=True)
+        self._stride = Signal.like(descriptor.stride, name="stride", reset_less=True)
 
     def elaborate(self, platform):
         m = Module()
         descriptor = self.i.payload
-        width = self._address_width
-        loops = range(self._loops)
-        # Where the present iteration of each loop began; that of loop 0 is the present run.
-        starts = [
-            Signal(width, name=f"start_{n}", reset_less=True) for n in range(max(1, self._loops))
-        ]
-        index = [Signal(16, name=f"index_{n}", reset_less=True) for n in loops]
-        count = Signal.like(descriptor.count, reset_less=True)
-        stride = Signal.like(descriptor.stride, reset_less=True)
+        width, loops = self._address_width, self._loops
+        starts, index, count, stride = self._starts, self._index, self._count, self._stride
         run = Signal(32, reset_less=True)
 
         following = [Signal(16, name=f"following_{n}") for n in loops]
@@ -141,7 +145,10 @@ class _Runs(wiring.Component):
 
 
 class _Pieces(wiring.Component):
-    """Cuts runs at multiples of ``size`` bytes: a burst per cycle, latency 1, no gap in between."""
+    """Cuts runs at multiples of ``size`` bytes: a burst per cycle, latency 1, no gap in between.
+
+    The registers that show only in the last burst are attributes for the proof, as above.
+    """
 
     i: stream.Interface
     o: stream.Interface
@@ -157,6 +164,12 @@ class _Pieces(wiring.Component):
                 "o": Out(stream.Signature(BurstLayout(address_width, data_width))),
             }
         )
+        size_bits = size.bit_length() - 1
+        # Last byte of the run in its last piece.
+        self._finish = Signal(size_bits, name="finish", reset_less=True)
+        # Pieces that follow the next one; below zero in the last piece, so that its sign tells.
+        self._more = Signal(signed(34 - size_bits), name="more", reset_less=True)
+        self._last = Signal(name="last", reset_less=True)
 
     def elaborate(self, platform):
         m = Module()
@@ -169,11 +182,8 @@ class _Pieces(wiring.Component):
         start = Signal.like(burst.start, reset_less=True)
         begin = Signal(size_bits, reset_less=True)  # of the run in the present piece
         before = Signal(signed(size_bits + 1), reset_less=True)  # begin - 1
-        finish = Signal(size_bits, reset_less=True)  # of the run in its last piece
-        # Pieces that follow the next one; below zero in the last piece, so that its sign tells.
-        more = Signal(signed(34 - size_bits), reset_less=True)
+        finish, more, last = self._finish, self._more, self._last
         fresh = Signal(reset_less=True)
-        last = Signal(reset_less=True)
 
         offset = Signal(size_bits)
         m.d.comb += offset.eq(run.address)
