@@ -17,7 +17,8 @@ def digits() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """
     data: Any = load_digits()
     images = (data.images / 16).astype(np.float32)[:, None]
-    train, test, train_labels, test_labels = train_test_split(
+    parts: Any = train_test_split(
         images, data.target, test_size=360, random_state=0, stratify=data.target
     )
+    train, test, train_labels, test_labels = parts
     return train, train_labels, test, test_labels

@@ -67,14 +67,17 @@ class Bench:
                 memory[address : address + len(data)] = np.frombuffer(data, np.uint8)
 
         slave = AxiSlave(AxiBus.from_prefix(self.dut, "bus_"), self.dut.clk, self.dut.rst, Target())
-        for side in (slave.read_if, slave.write_if):
+        reads, writes = slave.read_if, slave.write_if
+        assert reads is not None
+        assert writes is not None
+        for side in (reads, writes):
             side.log.setLevel("ERROR")
         for channel in (
-            slave.read_if.ar_channel,
-            slave.read_if.r_channel,
-            slave.write_if.aw_channel,
-            slave.write_if.w_channel,
-            slave.write_if.b_channel,
+            reads.ar_channel,
+            reads.r_channel,
+            writes.aw_channel,
+            writes.w_channel,
+            writes.b_channel,
         ):
             channel.set_pause_generator(pauses(self.rng))
 

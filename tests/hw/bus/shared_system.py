@@ -1,6 +1,8 @@
 """Three read DMAs and a write DMA on one AXI port, as a core with a shared port has them."""
 
-from amaranth.hdl import Module, unsigned
+from typing import Any
+
+from amaranth.hdl import Module, Signal, unsigned
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
@@ -16,6 +18,13 @@ READERS = ("nbin", "sb", "cp")
 
 class SharedSystem(wiring.Component):
     """``bus``, and ``i``, ``permit``, ``o``, ``halt``, ``idle`` of each DMA behind its name."""
+
+    bus: Any
+    nbout_i: stream.Interface
+    nbout_row: stream.Interface
+    nbout_level: Signal
+    nbout_done: Signal
+    nbout_idle: Signal
 
     def __init__(self, *, data_width: int, row_bytes: int, rows: int):
         self._data_width = data_width
