@@ -260,10 +260,11 @@ def _pool(source: Source) -> Node:
 @_operator("GlobalAveragePool", "GlobalMaxPool")
 def _global_pool(source: Source) -> Node:
     data = source.tensor((3, 4))
+    height, width = (1, *source.shape()[2:])[-2:]
     return Pool(
         name=source.name, inputs=[data], outputs=[source.single_output()],
         kind="max" if source.proto.op_type == "GlobalMaxPool" else "average",
-        kernel=(1, *source.shape())[-2:] if len(source.shape()) == 3 else source.shape()[2:],
+        kernel=(height, width),
     )  # fmt: skip
 
 

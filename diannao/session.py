@@ -351,12 +351,17 @@ class Session:
     # Outputs
 
     def _output(self, name: str, pieces: list[np.ndarray]) -> Output:
-        values = np.concatenate(pieces) if len(pieces) > 1 else pieces[0]
+        values = _joined(pieces)
         tensor = next(iter(self._compiled.values())).graph.tensors[name]
         if tensor.frac is None:
             return Output(values, None, None)
         floats = host.dequantise(values, tensor.frac).astype(tensor.dtype)
         return Output(floats, values, tensor.frac)
+
+
+def _joined(pieces: list[np.ndarray]) -> np.ndarray:
+    """An output of all runs; a single one may be a scalar."""
+    return np.concatenate(pieces) if len(pieces) > 1 else pieces[0]
 
 
 def _float_error(
@@ -365,7 +370,7 @@ def _float_error(
     """Largest and mean absolute difference over the elements of all outputs that are finite."""
     differences = []
     for name, output in outputs.items():
-        ours, theirs = output.values.astype(np.float64), np.concatenate(references[name])
+        ours, theirs = output.values.astype(np.float64), _joined(references[name])
         finite = np.isfinite(ours) & np.isfinite(theirs)
         differences.append(np.abs(ours[finite] - theirs[finite]))
     together = np.concatenate(differences)
