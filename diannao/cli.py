@@ -23,6 +23,7 @@ from hw.diannao.config import CONFIGS
 from hw.errors import UserError
 from sim.driver import CoreError, CoreTimeoutError
 
+from .asic.command import synth_command
 from .configs import DEFAULT, load_config, to_toml
 from .console import layer_table, showing_progress
 from .files import check_writable, read_npz, replacing
@@ -161,6 +162,9 @@ def generate_command(
         manifest = generate(config, folder, settings or [])
     for name in [*manifest["sha256"], f"{manifest['module']}.json"]:
         typer.echo(folder / name)
+
+
+app.command("synth")(synth_command)
 
 
 @config_app.command("list")

@@ -11,7 +11,7 @@ import numpy as np
 
 from hw.errors import UserError
 
-__all__ = ["check_writable", "read_npz", "replacing"]
+__all__ = ["check_writable", "make_folder", "read_npz", "replacing", "write_all"]
 
 
 @contextmanager
@@ -67,3 +67,32 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
         raise UserError(f"cannot read {str(path)!r}: {error.strerror or error}") from None
     except (ValueError, EOFError, zipfile.BadZipFile):
         raise UserError(f"{str(path)!r} is not an .npz file; make it with numpy.savez") from None
+
+
+def make_folder(folder: Path) -> None:
+    """Make ``folder`` if it is not there; UserError if it cannot be written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot make the folder {str(folder)!r}: {error.strerror}") from None
+    if not os.access(folder, os.W_OK):
+        raise UserError(f"cannot write into the folder {str(folder)!r}: permission denied")
+
+
+def write_all(folder: Path, files: dict[str, str]) -> None:
+    """Write all files (contents by name) beside their places, then move them there.
+
+    Raises
+    ------
+    UserError
+        If the folder cannot be written.
+    """
+    with tempfile.TemporaryDirectory(prefix=".diannao.", dir=folder) as name:
+        partial = Path(name)
+        try:
+            for file, content in files.items():
+                (partial / file).write_text(content)
+            for file in files:
+                (partial / file).replace(folder / file)
+        except OSError as error:
+            raise UserError(f"cannot write into {str(folder)!r}: {error.strerror}") from None

@@ -4,7 +4,6 @@ import hashlib
 import json
 import os
 import re
-import tempfile
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -13,10 +12,10 @@ from typing import Any
 from hw.diannao.config import Config
 from hw.diannao.core import Core
 from hw.diannao.csr import markdown, register_map
-from hw.errors import UserError
 from sim.cosim import to_verilog
 
 from .configs import load_config
+from .files import make_folder, write_all
 
 __all__ = ["generate", "module_name"]
 
@@ -97,7 +96,7 @@ def generate(
     """
     config = load_config(config, list(settings))
     folder = Path(folder)
-    _make_folder(folder)
+    make_folder(folder)
     module = module_name(config)
     release = version("diannao")
     names = {kind: f"{module}.{kind}" for kind in ("sv", "core", "vlt", "registers.md")}
@@ -129,7 +128,7 @@ def generate(
         },
     }
     files[f"{module}.json"] = json.dumps(manifest, indent=2) + "\n"
-    _write_all(folder, files)
+    write_all(folder, files)
     return manifest
 
 
@@ -138,25 +137,3 @@ def _waivers(verilog: str) -> str:
     for rule, reason in _WAIVERS.items():
         lines += [f"// {reason}", f'lint_off -rule {rule} -file "*{verilog}"']
     return "\n".join(lines) + "\n"
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"cannot make the folder {str(folder)!r}: {error.strerror}") from None
-    if not os.access(folder, os.W_OK):
-        raise UserError(f"cannot write into the folder {str(folder)!r}: permission denied")
-
-
-def _write_all(folder: Path, files: dict[str, str]) -> None:
-    """Write all files beside their places, then move them there."""
-    with tempfile.TemporaryDirectory(prefix=".diannao.", dir=folder) as name:
-        partial = Path(name)
-        try:
-            for file, content in files.items():
-                (partial / file).write_text(content)
-            for file in files:
-                (partial / file).replace(folder / file)
-        except OSError as error:
-            raise UserError(f"cannot write into {str(folder)!r}: {error.strerror}") from None
