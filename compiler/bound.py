@@ -8,21 +8,26 @@ from sim.program import Layer
 
 from .windows import covered, taps
 
-__all__ = ["bound_cycles", "layer_of"]
+__all__ = ["bound_cycles", "layer_of", "limits"]
+
+
+def limits(layer: Layer, config: Config, memory_bytes_per_cycle: float = 255) -> dict[str, float]:
+    """Cycles that a layer takes at least, by resource.
+
+    ``nfu`` counts true MACs at Tn*Ti per cycle (pooling: neurons, one per lane), a port its bytes
+    over its width (``bus`` is the shared port), ``memory`` all bytes over the memory's rate.
+    """
+    ports = {"nbin": config.nbin_port, "sb": config.sb_port, "nbout": config.nbout_port}
+    times = {name: 8 * layer.bytes[name] / width for name, width in ports.items()}
+    if config.shared_port:
+        times = {"bus": sum(times.values())}
+    nfu = layer.macs / (config.tn * config.ti) if layer.macs else layer.nfu_steps
+    return {"nfu": nfu, **times, "memory": sum(layer.bytes.values()) / memory_bytes_per_cycle}
 
 
 def bound_cycles(layer: Layer, config: Config, memory_bytes_per_cycle: float = 255) -> float:
-    """Lower bound of a layer in cycles: of the NFU, of each port, and of the memory as a whole."""
-    ports = {"nbin": config.nbin_port, "sb": config.sb_port, "nbout": config.nbout_port}
-    times = [8 * layer.bytes[name] / width for name, width in ports.items()]
-    if config.shared_port:
-        times = [sum(times)]
-    return max(
-        layer.macs / (config.tn * config.ti),
-        0 if layer.macs else layer.nfu_steps,
-        sum(layer.bytes.values()) / memory_bytes_per_cycle,
-        *times,
-    )
+    """Lower bound of a layer in cycles: the scarcest of its resources."""
+    return max(limits(layer, config, memory_bytes_per_cycle).values())
 
 
 def layer_of(node: Conv | Gemm | Pool | Add, tag: int, graph: Graph, config: Config) -> Layer:

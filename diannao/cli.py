@@ -24,11 +24,14 @@ from hw.errors import UserError
 from sim.driver import CoreError, CoreTimeoutError
 
 from .asic.command import synth_command
+from .bench.command import bench_command
 from .configs import DEFAULT, load_config, to_toml
 from .console import layer_table, showing_progress
 from .files import check_writable, read_npz, replacing
 from .generate import generate
+from .roofline import check_plot, plot
 from .session import MismatchError, Session
+from .targets import CLOCKED
 
 __all__ = ["main"]
 
@@ -69,6 +72,16 @@ def _print_json(value) -> None:
     sys.stdout.write(json.dumps(value, indent=2) + "\n")
 
 
+def _window(text: str, trace: Path | None) -> tuple[int, int]:
+    """The two numbers of ``--trace-cycles``."""
+    if trace is None:
+        raise UserError("--trace-cycles says how much is traced; name a file with --trace")
+    first, _, last = text.rpartition(":")
+    if not (last.isdecimal() and (first or "0").isdecimal()) or int(first or 0) >= int(last):
+        raise UserError(f"--trace-cycles must be LAST or FIRST:LAST in cycles, not {text!r}")
+    return int(first or 0), int(last)
+
+
 @app.command("run")
 def run_command(
     model: Annotated[Path, typer.Argument(metavar="MODEL.onnx", help="The network.")],
@@ -94,7 +107,16 @@ def run_command(
         str | None, typer.Option(metavar="Qm.n", help="One number format for everything.")
     ] = None,
     trace: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Waveforms (.vcd or .fst) of Verilator.")
+        Path | None,
+        typer.Option(metavar="FILE", help="Waveforms (.vcd, .fst) or timeline (.json, Perfetto)."),
+    ] = None,
+    trace_cycles: Annotated[
+        str | None,
+        typer.Option(metavar="[FIRST:]LAST", help="Clock cycles that are traced; without, all."),
+    ] = None,
+    figure: Annotated[
+        Path | None,
+        typer.Option("--plot", metavar="FILE", help="Roofline of the layers (.svg, .png or .pdf)."),
     ] = None,
     strict: Annotated[
         bool, typer.Option("--strict", help="Refuse operators that would run on the host.")
@@ -106,6 +128,11 @@ def run_command(
 ) -> None:
     """Run a network and report cycles, traffic and accuracy, layer by layer."""
     logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(message)s")
+    window = None if trace_cycles is None else _window(trace_cycles, trace)
+    if figure is not None:
+        if target not in CLOCKED:
+            raise UserError(f"--plot needs a target with a clock ({', '.join(CLOCKED)})")
+        check_plot(figure)
     for path in (output, report, trace):
         if path is not None:
             check_writable(path)
@@ -114,7 +141,8 @@ def run_command(
         showing_progress() as progress,
         Session(
             model, config=config, settings=settings or [], target=target, strict=strict,
-            calibration=calibration, preset=preset, trace=trace, progress=progress,
+            calibration=calibration, preset=preset, trace=trace, trace_cycles=window,
+            progress=progress,
         ) as session,
     ):  # fmt: skip
         random = feeds is None
@@ -133,6 +161,8 @@ def run_command(
     if report is not None:
         with replacing(report) as partial:
             partial.write_text(json.dumps(summary, indent=2) + "\n")
+    if figure is not None:
+        plot(summary, figure)
     if as_json:
         _print_json(summary)
         return
@@ -165,6 +195,7 @@ def generate_command(
 
 
 app.command("synth")(synth_command)
+app.command("bench")(bench_command)
 
 
 @config_app.command("list")

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from compiler.bound import bound_cycles
+from compiler.bound import limits
 from hw.diannao.config import Config
 from sim.execution import Activity
 from sim.memory import MemorySettings
@@ -20,7 +20,7 @@ def _efficiency(bound: float, cycles: int | None) -> float | None:
     return bound / cycles if cycles else None
 
 
-def _add(target: dict[str, int], more: Mapping[str, int]) -> None:
+def _add(target: dict[str, Any], more: Mapping[str, Any]) -> None:
     for key, value in more.items():
         target[key] = target.get(key, 0) + value
 
@@ -33,6 +33,7 @@ class LayerRecord:
     op: str
     macs: int = 0
     bound_cycles: float = 0.0
+    limits: dict[str, float] = field(default_factory=dict)
     cycles: int | None = None
     active: int | None = None
     source: str | None = None
@@ -43,7 +44,9 @@ class LayerRecord:
     def expect(self, layer: Layer, config: Config, memory: MemorySettings) -> None:
         """Count what ``layer`` has to do at least."""
         self.macs += layer.macs
-        self.bound_cycles += bound_cycles(layer, config, memory.bandwidth)
+        cycles = limits(layer, config, memory.bandwidth)
+        self.bound_cycles += max(cycles.values())
+        _add(self.limits, cycles)
         _add(self.compulsory_bytes, layer.bytes)
 
     def count(self, activity: Activity, source: str) -> None:
@@ -54,12 +57,24 @@ class LayerRecord:
         _add(self.stalls, activity.stalls)
         _add(self.bytes, {name: activity.bytes[name] for name in _PORTS})
 
+    @property
+    def bound_by(self) -> str:
+        """The resource that sets the bound: "nfu", a port's name, or "memory"."""
+        return max(self.limits, key=self.limits.__getitem__)
+
+    @property
+    def lane_utilisation(self) -> float | None:
+        """The least NFU steps over those done: what an average step's lanes did of use."""
+        return _efficiency(self.limits["nfu"], self.active)
+
     def to_json(self) -> dict[str, Any]:
         clocked = None if self.source == "isa" else self.cycles
         return {
             "name": self.name, "op": self.op, "source": self.source, "cycles": self.cycles,
             "macs": self.macs, "bound_cycles": round(self.bound_cycles, 1),
+            "bound_by": self.bound_by, "limits": self.limits,
             "efficiency": _efficiency(self.bound_cycles, clocked), "nfu_active": self.active,
+            "lane_utilisation": self.lane_utilisation,
             "stalls": self.stalls, "bytes": self.bytes, "compulsory_bytes": self.compulsory_bytes,
         }  # fmt: skip
 

@@ -23,16 +23,13 @@ from sim.memory import MemorySettings
 
 from .compiled import Compiled, Source, is_batched
 from .configs import load_config
+from .equality import MismatchError, check_equal
 from .files import read_npz
 from .interface import Interface, Value
 from .report import Record
 from .targets import TARGETS, make_target
 
 __all__ = ["MismatchError", "Output", "Session", "Value"]
-
-
-class MismatchError(Exception):
-    """A target computed something else than golden: a bug, never a tolerance."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +71,9 @@ class Session:
         possible if the model's axis 0 is open and no operator mixes images
     check : compare every tensor of every layer with golden (simulated targets); this also counts
         values that do not fit their format
-    trace : .vcd or .fst file for waveforms (target "verilator")
+    trace : .vcd or .fst file for waveforms, or .json file for a timeline of the units in the format
+        that Perfetto opens (target "verilator")
+    trace_cycles : first clock cycle that is traced, and the first that is not any more
     progress : see ``sim.execution.Progress``
 
     Raises
@@ -103,6 +102,7 @@ class Session:
         batch: int = 16,
         check: bool = True,
         trace: str | os.PathLike | None = None,
+        trace_cycles: tuple[int, int] | None = None,
         progress: Progress | None = None,
     ):
         if target not in TARGETS:
@@ -135,6 +135,7 @@ class Session:
             given = isinstance(calibration, Mapping)
             self._samples = dict(calibration) if given else read_npz(Path(calibration))
         self._trace = None if trace is None else Path(trace)
+        self._trace_cycles = trace_cycles
         self._target: Target | None = None
 
     # What ONNX Runtime has, too.
@@ -175,7 +176,12 @@ class Session:
         """
         if self._target is None:
             self._target = make_target(
-                self._record.target, self.config, self._memory, self._trace, self._progress
+                self._record.target,
+                self.config,
+                self._memory,
+                self._trace,
+                self._trace_cycles,
+                self._progress,
             )
 
     def random_inputs(self, images: int = 1, seed: int = 0) -> dict[str, np.ndarray]:
@@ -296,7 +302,8 @@ class Session:
             execution = target.run(program, {name: tensors[name] for name in segment.inputs})
             self._count(execution, segment, compiled)
             if expected is not None:
-                self._compare(execution, expected)
+                count = check_equal(execution, expected.tensors, self._record.target)
+                self._record.checked_tensors += count
             tensors.update(execution.tensors)
         return tensors
 
@@ -311,18 +318,6 @@ class Session:
         for tag, layer in compiled.programs[segment.name].layers.items():
             if tag in execution.layers:
                 record.layers[layer.name].count(execution.layers[tag], execution.source)
-
-    def _compare(self, execution: Execution, expected: Result) -> None:
-        for name, value in execution.tensors.items():
-            wanted = expected.tensors[name]
-            wrong = np.argwhere(value != wanted)
-            if len(wrong):
-                at = tuple(int(index) for index in wrong[0])
-                raise MismatchError(
-                    f"{self._record.target} differs from golden in {len(wrong)} of {value.size} "
-                    f"elements of tensor {name!r}, first at {at}: {value[at]}, not {wanted[at]}"
-                )
-            self._record.checked_tensors += 1
 
     # Saturation
 

@@ -7,9 +7,11 @@ from sim.execution import Progress, Target
 from sim.isa import IsaTarget
 from sim.memory import MemorySettings
 
-__all__ = ["TARGETS", "make_target"]
+__all__ = ["CLOCKED", "TARGETS", "make_target"]
 
-TARGETS = ("golden", "isa", "verilator", "icarus")
+CLOCKED = ("verilator", "icarus")
+"""Those that simulate the Verilog and so count clock cycles."""
+TARGETS = ("golden", "isa", *CLOCKED)
 
 
 def make_target(
@@ -17,6 +19,7 @@ def make_target(
     config: Config,
     memory: MemorySettings,
     trace: Path | None,
+    window: tuple[int, int] | None,
     progress: Progress,
 ) -> Target | None:
     """The target ``name`` for programs of ``config``; None for golden, which executes none."""
@@ -28,6 +31,7 @@ def make_target(
         from sim.icarus import IcarusTarget
 
         return IcarusTarget(config, memory, progress)
+    from sim.verilator.model import ALWAYS
     from sim.verilator.target import VerilatorTarget
 
-    return VerilatorTarget(config, memory, trace=trace, progress=progress)
+    return VerilatorTarget(config, memory, trace=trace, window=window or ALWAYS, progress=progress)

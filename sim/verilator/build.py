@@ -83,6 +83,12 @@ def _run(command: list[str], env: dict[str, str], folder: Path) -> None:
         raise RuntimeError(f"{' '.join(command)}\nfailed:\n{done.stdout}{done.stderr}")
 
 
+def _has_headers(*names: str) -> bool:
+    source = "".join(f"#include <{name}>\n" for name in names)
+    command = ["g++", "-E", "-x", "c++", "-"]
+    return not subprocess.run(command, input=source.encode(), capture_output=True).returncode
+
+
 def build(
     verilog: str, top: str, ports: tuple[MemoryPort, ...], *, trace: str | None = None
 ) -> Path:
@@ -99,6 +105,11 @@ def build(
     """
     if shutil.which("g++") is None:
         raise UserError("a C++ compiler is needed for Verilator; install it: apt-get install g++")
+    if trace == "fst" and not _has_headers("lz4.h", "zlib.h"):
+        raise UserError(
+            "FST waveforms need the libraries LZ4 and zlib; install them: apt-get install "
+            "liblz4-dev zlib1g-dev, or choose a file that ends in .vcd"
+        )
     try:
         env = simulator_environment("verilator")
     except RuntimeError as missing:

@@ -1,5 +1,6 @@
 """The Verilated core as a transport for the driver, and as a target for programs."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,9 @@ from ..execution import Activity, Execution, Progress
 from ..memory import MemorySettings
 from ..ports import STREAMS, memory_ports
 from ..program import Program
+from ..timeline import Timeline
 from .build import TRACES, build, core_verilog
-from .model import Model
+from .model import ALWAYS, Model, Window
 
 __all__ = ["VerilatorTarget", "VerilatorTransport"]
 
@@ -56,7 +58,9 @@ class VerilatorTarget:
     ----------
     config : the core
     settings : the memory
-    trace : .vcd or .fst file for waveforms; simulation is then much slower
+    trace : .vcd or .fst file for waveforms (simulation is then much slower), or .json file for what
+        each unit did when, in the format that Perfetto and chrome://tracing open; see ``close``
+    window : the clock cycles that are traced
     progress : told about the build and the cycles
 
     Raises
@@ -71,20 +75,27 @@ class VerilatorTarget:
         settings: MemorySettings | None = None,
         *,
         trace: Path | None = None,
+        window: Window = ALWAYS,
         progress: Progress | None = None,
     ):
-        kind = None
-        if trace is not None:
-            kind = trace.suffix.removeprefix(".")
-            if kind not in TRACES:
-                raise UserError(f"a waveform file must end in .vcd or .fst, not {trace.name!r}")
+        kind = None if trace is None else trace.suffix.removeprefix(".")
+        if trace is not None and kind not in (*TRACES, "json"):
+            raise UserError(f"a trace must end in .vcd, .fst or .json, not {trace.name!r}")
+        self._timeline: tuple[Path, Timeline] | None = None
+        if trace is not None and kind == "json":
+            self._timeline = (trace, Timeline(window[0]))
+            trace = kind = None
         self._progress = progress
         if progress is not None:
             progress(f"building the Verilator model of {config.name}")
         ports = memory_ports(config)
         library = build(core_verilog(config), "core", ports, trace=kind)
         self._start = 0
-        self.model = Model(library, ports, settings, trace=trace, progress=self._count)
+        self.model = Model(
+            library, ports, settings, trace=trace, window=window, progress=self._count
+        )
+        if self._timeline is not None:
+            self.model.record((0, window[1]))  # slots are counted from the first
         self.driver = Driver(VerilatorTransport(self.model))
         self._loaded: Program | None = None
 
@@ -97,7 +108,12 @@ class VerilatorTarget:
         tags = max(program.layers, default=0) + 1
         before = self.model.profile(tags)
         seconds = self.model.seconds
-        self.driver.run(inputs)
+        recorded = len(self.model.timeline())
+        try:
+            self.driver.run(inputs)
+        finally:
+            if self._timeline is not None:
+                self._timeline[1].add(program, self.model.timeline()[recorded:])
         layers = {tag: _activity(before[tag], after) for tag, after in
                   enumerate(self.model.profile(tags))}  # fmt: skip
         counters = self.driver.counters()
@@ -110,8 +126,14 @@ class VerilatorTarget:
         )  # fmt: skip
 
     def close(self) -> None:
-        """Free the model and complete the waveform file."""
+        """Free the model and complete the trace."""
         self.model.close()
+        if self._timeline is not None:
+            path, timeline = self._timeline
+            self._timeline = None
+            partial = path.with_name(f".{path.name}.partial")
+            partial.write_text(json.dumps(timeline.to_json()))
+            partial.replace(path)
 
     def _count(self, cycles: int) -> None:
         if self._progress is not None:

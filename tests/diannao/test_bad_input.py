@@ -215,7 +215,7 @@ def test_other_wrong_options(refused):
     assert refused("run", model, *RUN, "--preset", "Q3.3").startswith("preset must be Qm.n with ")
     assert refused("run", model, *RUN, "--trace", "a.vcd").startswith("waveforms need the target")
     assert refused("run", model, "--config", "tiny", "--trace", "a.txt") == (
-        "a waveform file must end in .vcd or .fst, not 'a.txt'"
+        "a trace must end in .vcd, .fst or .json, not 'a.txt'"
     )
 
 

@@ -93,16 +93,19 @@ def test_calibration_and_preset(command, model):
 
 
 def test_trace_reaches_the_simulator(command, model, monkeypatch):
-    """The waveforms themselves are examined with the harness of Verilator."""
+    """The traces themselves are examined with the target."""
     made = []
 
-    def make_target(name, config, memory, trace, progress):
-        made.append((name, config.name, trace))
+    def make_target(name, config, memory, trace, window, progress):
+        made.append((name, config.name, trace, window))
         return IsaTarget(config)
 
     monkeypatch.setattr(session_module, "make_target", make_target)
-    assert command("run", model, "--config", "tiny", "--trace", "run.fst").status == 0
-    assert made == [("verilator", "tiny", Path("run.fst"))]
+    for window in ((), ("--trace-cycles", "300"), ("--trace-cycles", "20:300")):
+        trace = ("--trace", "run.fst", *window)
+        assert command("run", model, "--config", "tiny", *trace).status == 0
+    path = Path("run.fst")
+    assert made == [("verilator", "tiny", path, window) for window in (None, (0, 300), (20, 300))]
 
 
 def test_host_operators_are_reported(command, tmp_path):
