@@ -76,6 +76,11 @@ class ControlProcessor:
         self._available = np.empty(words, dtype=np.int64)
         self._words_known = 0
 
+    @property
+    def waits_for(self) -> str:
+        """The kind of slot that is next, empty at the end."""
+        return self._entries[self._next][0] if self._next < len(self._entries) else ""
+
     def advance(self) -> bool:
         """Go on as far as is known; true if that was anywhere."""
         progress = False

@@ -59,7 +59,7 @@ class Core:
         self.control = ControlProcessor(slots, address, len(words), config, latency, queues)
         self.sb = SbLoader(slots["sb"], config, latency, queues["sb"])
         self.nbin = NbinLoader(slots["nbin"], stores, config, latency, queues["nbin"], frees)
-        ring = OutputRing(rows, config.nbout_rows)
+        self._ring = ring = OutputRing(rows, config.nbout_rows)
         self.store = StoreUnit(
             slots["nbout"], config, settings.latency, queues["nbout"], ring, alone=alone
         )
@@ -78,6 +78,7 @@ class Core:
                 channels.append(SharedReadChannel(shared, width, self._latency))
             else:
                 channels.append(ReadChannel(shared[0], width, self._latency))
+        self._ample = sum(channel.width for channel in channels) < 2 * settings.bandwidth
         memory = Memory(channels, settings.bandwidth, self._latency, self._no_write_before)
 
         units = (self.control, self.sb, self.nbin, self.nfu, self.store)
@@ -102,12 +103,18 @@ class Core:
         )
 
     def _no_write_before(self, tick: int) -> int:
-        """Last tick before a beat on W that is not known yet, if all beats before ``tick`` are.
+        """Last tick before a beat on W that is not known yet and matters, if ``tick`` is the next.
 
         A row takes this time from the step that finishes it, if that waits for a beat of ``tick``;
         and a store that waits for its instruction or for the responses of others takes its time.
+        As long as nobody waits for a store, its beats may be looked at later, if there mostly is
+        bandwidth for them.
         """
         missing = self.store.missing
         if missing > 0:
-            return tick + self.nfu.rows_away(missing) + self.nfu.pipeline + 5
-        return tick + min(10, self._latency + 4)
+            known = tick + self.nfu.rows_away(missing) + self.nfu.pipeline + 5
+        else:
+            known = tick + min(10, self._latency + 4)
+        if not self._ample or self.nbin.waits_for_stores or self.control.waits_for == "nbout":
+            return known
+        return max(known, tick + self.nfu.rows_away(self._ring.open + 1))

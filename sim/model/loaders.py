@@ -271,7 +271,7 @@ class NbinLoader(_Loader):
         stores = self._stores[slot]
         if not self._fence[slot] or not stores:
             return valid
-        if self.fenced and self.fenced[-1][1] == -NEVER:
+        if self.waits_for_stores:
             self.fenced.pop()
         if stores > len(self.done):
             self.fenced.append((valid, -NEVER))
@@ -280,6 +280,11 @@ class NbinLoader(_Loader):
         if ready > valid:
             self.fenced.append((valid, ready))
         return ready
+
+    @property
+    def waits_for_stores(self) -> bool:
+        """Whether a slot waits for a store of which nobody knows when it will be done."""
+        return bool(self.fenced) and self.fenced[-1][1] == -NEVER
 
     @property
     def ends(self) -> np.ndarray:

@@ -148,6 +148,8 @@ class WriteChannel:
         if not self._holds:
             return
         offer = self._store.offer()
+        if offer == NEVER and self._store.advance():
+            offer = self._store.offer()
         if offer != NEVER:
             self.request = max(offer, self._reserved + 1)
             self._holds = False
@@ -189,45 +191,73 @@ class Memory:
         self._credit = bandwidth
         self._turn = 0
         self._refused = -1
+        # The order of asking by who is first, and what ticks of late had left.
+        places = list(enumerate(channels))
+        self._orders = [places[turn:] + places[:turn] for turn in range(len(places))]
+        self._left: dict[int, int] = {}
 
     def advance(self) -> bool:
         """Give out bandwidth for as long as no unknown request can come; true if there was any."""
         channels = self._channels
-        soonest = _LATER
+        soonest, late = _LATER, False
         for channel in reversed(channels):
+            waited = channel.request < _LATER
             channel.look(soonest)
+            if not waited:
+                while channel.request <= self._tick:
+                    self._make_up(channel)
+                    late = True
             soonest = min(soonest, channel.request)
         tick = max(min(channel.request for channel in channels), self._tick + 1)
         if tick >= _LATER:
-            return False
+            for channel in channels:
+                channel.deliver()
+            return late
         # No beat comes before this tick, so nothing new comes of one until some cycles later.
         limit = min(tick + self._latency + _REACTION - 1, self._horizon(tick))
-        bandwidth, count = self._bandwidth, len(channels)
+        bandwidth, credit, last = self._bandwidth, self._credit, self._tick
+        left = self._left
+        left.clear()
         while tick <= limit:
-            credit = min(self._credit + (tick - self._tick) * bandwidth, bandwidth)
+            credit = min(credit + (tick - last) * bandwidth, bandwidth)
             if self._refused >= 0:
                 self._turn = self._refused
                 self._refused = -1
-            self._tick = tick
-            for number in range(count):
-                place = (self._turn + number) % count
-                channel = channels[place]
+            last = tick
+            for place, channel in self._orders[self._turn]:
                 if channel.request <= tick:
                     if credit > 0:
                         credit -= channel.width
                         channel.grant(tick)
                     elif self._refused < 0:
                         self._refused = place
-            self._credit = credit
-            tick = max(min([channel.request for channel in channels]), self._tick + 1)
+            left[tick] = credit
+            tick = max(min([channel.request for channel in channels]), tick + 1)
             if self._refused >= 0 and credit <= 0:
                 # Until there is credit again, everybody is refused.
-                pause = -credit // bandwidth
-                if pause:
-                    pause = min(pause, limit - self._tick)
-                    self._tick += pause
-                    self._credit += pause * bandwidth
-                    tick = self._tick + 1
+                pause = min(-credit // bandwidth, limit - last)
+                for tick in range(last + 1, last + 1 + pause):
+                    credit += bandwidth
+                    last, left[tick] = tick, credit
+                tick = last + 1
+        self._tick, self._credit = last, credit
         for channel in channels:
             channel.deliver()
         return True
+
+    def _make_up(self, channel: ReadChannel | SharedReadChannel | WriteChannel) -> None:
+        """Grant a beat that should have been in a tick that is over, from what that had left."""
+        tick = channel.request
+        while tick <= self._tick and self._left.get(tick, self._bandwidth) <= 0:
+            tick += 1
+        debt = channel.width
+        for later in range(tick, self._tick + 1):
+            self._left[later] = rest = self._left.get(later, self._bandwidth) - debt
+            debt = -rest
+            if debt <= 0:
+                break
+        if tick >= self._tick:
+            self._credit -= channel.width
+        elif debt > 0:
+            self._credit -= debt
+        channel.grant(tick)

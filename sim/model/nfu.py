@@ -13,6 +13,7 @@ from .loaders import NbinLoader, SbLoader
 from .nest import NestEvents, Release, nest_events
 from .outputs import OutputRing
 from .queue import SlotQueue
+from .repetition import distinct_rows
 
 __all__ = ["CAUSES", "Nfu", "distinct_nests"]
 
@@ -32,10 +33,10 @@ def distinct_nests(slots: Slots, ti: int) -> tuple[list[NestEvents], np.ndarray]
         and not name.endswith((".bias_step", ".nbout_step"))
     ]  # fmt: skip
     table = np.stack([slots.fields[name].astype(np.int64) for name in names], axis=1)
-    distinct, number = np.unique(table, axis=0, return_inverse=True)
+    first, number = distinct_rows(table)
     return [
-        nest_events(dict(zip(names, row, strict=True)), ti) for row in distinct.tolist()
-    ], number.ravel()
+        nest_events(dict(zip(names, row, strict=True)), ti) for row in table[first].tolist()
+    ], number
 
 
 @dataclass

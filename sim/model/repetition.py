@@ -7,7 +7,7 @@ import numpy as np
 
 from hw.diannao.words import Slots
 
-__all__ = ["Excerpt", "Loop", "excerpt_of", "kinds_of"]
+__all__ = ["Excerpt", "Loop", "distinct_rows", "excerpt_of", "kinds_of"]
 
 _IRRELEVANT = ("descriptor.address", "shift", "scale", "bias", "nbout", "source")
 """Fields that (almost) do not matter for timing."""
@@ -60,19 +60,18 @@ def kinds_of(slots: Mapping[str, Slots]) -> np.ndarray:
         ]
         column = np.zeros(count, dtype=np.int64)
         if len(slots[kind].owners):
-            column[slots[kind].owners] = 1 + _numbers(np.stack(fields, axis=1))
+            column[slots[kind].owners] = 1 + distinct_rows(np.stack(fields, axis=1))[1]
         columns.append(column)
-    return _numbers(np.stack(columns, axis=1))
+    return distinct_rows(np.stack(columns, axis=1))[1]
 
 
-def _numbers(table: np.ndarray) -> np.ndarray:
-    """Equal rows get equal numbers."""
-    # Sorting single numbers is much faster than sorting rows.
-    key = np.zeros(len(table), dtype=np.int64)
-    for column in table.T:
-        _, values = np.unique(column, return_inverse=True)
-        _, key = np.unique(key * (int(values.max()) + 1) + values, return_inverse=True)
-    return key
+def distinct_rows(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where each different row is found first, and for every row which of those it is."""
+    # Sorting single numbers is much faster than sorting rows: make a number of 64 bits from each.
+    random = np.random.default_rng(0).integers(1 << 62, size=table.shape[1], dtype=np.int64)
+    keys = (table * (2 * random + 1)).sum(axis=1)
+    _, first, number = np.unique(keys, return_index=True, return_inverse=True)
+    return first, number
 
 
 def excerpt_of(kinds: np.ndarray, steps: np.ndarray, least: int) -> Excerpt:
