@@ -10,18 +10,19 @@ from hw.diannao.assembler import Loop, NfuNest, Runs, nest
 from hw.diannao.config import Config
 from hw.diannao.isa import NfuIn, NfuOut
 from hw.nfu.layouts import Op
+from sim.graph import Conv
 from sim.memory import MemorySettings
 
 from .access import pattern
 from .blocks import Block, Convolution, Patch, Tiling, load_runs, passes_of, weight_rows
 from .emitter import Emitter, Load, Store
-from .maps import Map
+from .maps import Map, Region
 from .parameters import adjusted_bias, pack_rows
 from .ring import with_frees
 from .split import split
 from .tiling import choose
 
-__all__ = ["emit_conv"]
+__all__ = ["emit_conv", "estimate"]
 
 
 def emit_conv(
@@ -52,24 +53,32 @@ def emit_conv(
     shift, table : requantisation of the sums, and the activation
     memory : what the choice of tiles assumes about the memory
     """
-    source, target, strides = _normal(source, target, weight.shape[2:], strides, pads)
-    shape = Convolution(
-        source.batch, target.height, target.width, source.channels, target.channels,
-        (weight.shape[2], weight.shape[3]), strides, source.pitches,
-    )  # fmt: skip
-    tiling = choose(shape, emitter.config, memory)
+    kernel = weight.shape[2], weight.shape[3]
+    source, target, shape = _normal(source, target, kernel, strides, pads)
+    tiling = choose(shape, emitter.config, memory).tiling
     generator = _Generator(emitter, source, target, shape, tiling, shift, table)
     generator.run(weight, bias, name)
+
+
+def estimate(
+    node: Conv, source: Map, output: tuple[int, ...], config: Config, memory: MemorySettings
+) -> float:
+    """Estimated cycles of a convolution that reads ``source`` and has that ``output`` shape."""
+    batch, channels, height, width = output
+    target = Map(0, batch, height, width, channels, (0, 0, 0), Region("", 0, 0))
+    kernel = node.weight.shape[2], node.weight.shape[3]
+    _, _, shape = _normal(source, target, kernel, node.strides, node.pads[:2])
+    return choose(shape, config, memory).cycles
 
 
 def _normal(
     source: Map,
     target: Map,
-    kernel: tuple[int, ...],
+    kernel: tuple[int, int],
     strides: tuple[int, int],
     pads: tuple[int, int],
-) -> tuple[Map, Map, tuple[int, int]]:
-    """Source, target and strides of the same convolution in a simpler form.
+) -> tuple[Map, Map, Convolution]:
+    """Source, target and shape of the same convolution in a simpler form.
 
     Windows start at pixel (0, 0); pixels that no window needs are stepped over by the pitches; and
     a 1x1 kernel sees all pixels as one row if they lie so.
@@ -87,7 +96,11 @@ def _normal(
     )  # fmt: skip
     if kernel == (1, 1) and source.lies_flat and target.lies_flat:
         source, target = source.flat(), target.flat()
-    return source, target, (sy, sx)
+    shape = Convolution(
+        source.batch, target.height, target.width, source.channels, target.channels,
+        kernel, (sy, sx), source.pitches,
+    )  # fmt: skip
+    return source, target, shape
 
 
 @dataclass(frozen=True)

@@ -101,7 +101,7 @@ def _inputs(
     (ky, kx), (sy, sx) = shape.kernel, shape.strides
     wide = (block.columns - 1) * sx + kx
     size = passes.channels * config.element_bytes
-    misaligned = size * 8 % config.nbin_port != 0
+    aligned = size * 8 % config.nbin_port == 0
     if tiling.window:
         runs = block.images * block.rows * wide
         if size == shape.pitches[1]:
@@ -114,7 +114,7 @@ def _inputs(
             size = round(size * wide)
         else:
             runs *= wide
-    cycles = runs * (run_cycles(size, config.nbin_port, config, memory) + misaligned)
+    cycles = runs * run_cycles(size, config.nbin_port, config, memory, aligned=aligned)
 
     # While a pass is at work, the room that its patch leaves is filled for the next one; the rest
     # waits in the FIFO, and what has no room there is requested when the pass ends.

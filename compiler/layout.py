@@ -7,14 +7,15 @@ costs nothing. The operands of an Add are laid out alike.
 
 from dataclasses import dataclass, field, replace
 
-from hw.arith.numbers import Table, compensation
 from hw.diannao.config import Config
-from hw.errors import UserError
-from sim.graph import Add, Concat, Conv, Gemm, Graph, Node, Pool, Tensor
+from sim.graph import Add, Conv, Gemm, Graph, Node, Tensor
+from sim.memory import MemorySettings
 from sim.program import TensorLayout
 
+from .conv import estimate
 from .maps import Map, Region
 from .segments import inputs_of
+from .slices import Sliced
 
 __all__ = ["Layout", "place"]
 
@@ -27,34 +28,39 @@ def _extents(shape: tuple[int, ...]) -> tuple[int, int, int, int]:
 
 @dataclass
 class _Storage:
-    """One piece of memory: a tensor that is no slice of another."""
+    """One piece of memory: a tensor that is no slice of another.
+
+    Parameters
+    ----------
+    extents : batch, channels, height, width
+    halo : at the top, on the left, at the bottom, on the right
+    packed : rows follow each other without gaps, as a classifier layer wants them
+    by_columns : stored (n, x, y, c)
+    """
 
     extents: tuple[int, int, int, int]
     halo: tuple[int, int, int, int] = (0, 0, 0, 0)
     packed: bool = False
-    """Rows follow each other without gaps, as a classifier layer wants them."""
     by_columns: bool = False
-    """Stored (n, x, y, c), see ``place``."""
-    address: int = 0
-    pitches: tuple[int, int, int] = (0, 0, 0)
+    map: Map = field(init=False)
 
-    def allocate(self, cursor: int, config: Config) -> int:
+    def allocate(self, cursor: int, name: str, config: Config) -> int:
         """Take memory from ``cursor`` on; returns the first byte behind."""
         beat = max(config.nbin_port, config.nbout_port) // 8
         n, c, h, w = self.extents
         top, left, bottom, right = self.halo
         element = c * config.element_bytes
-        extents = left + w + right, top + h + bottom
+        inner, outer = left + w + right, top + h + bottom
         if self.by_columns:
-            extents = extents[::-1]
-        line = extents[0] * element
+            inner, outer = outer, inner
+        line = inner * element
         if not self.packed:
             line = -(-line // beat) * beat
-        image = extents[1] * line
+        image = outer * line
         row, pixel = (element, line) if self.by_columns else (line, element)
-        self.pitches = (image, row, pixel)
         start = -(-cursor // beat) * beat
-        self.address = start + top * row + left * pixel
+        address = start + top * row + left * pixel
+        self.map = Map(address, n, h, w, c, (image, row, pixel), Region(name, 0, c))
         return start + n * image
 
 
@@ -72,8 +78,8 @@ class Layout:
 
     nodes: list[Node]
     tensors: dict[str, Tensor]
-    maps: dict[str, Map] = field(default_factory=dict)
-    end: int = 0
+    maps: dict[str, Map]
+    end: int
 
     def tensor_layout(self, name: str, config: Config) -> TensorLayout:
         """The same as ``maps[name]``, in the terms of the host."""
@@ -86,140 +92,69 @@ class Layout:
         )  # fmt: skip
 
 
-class _Slices:
-    """Which tensor is a channel slice of which."""
-
-    def __init__(self):
-        self._parents: dict[str, tuple[str, int]] = {}
-
-    def __contains__(self, name: str) -> bool:
-        return name in self._parents
-
-    def add(self, name: str, parent: str, first: int) -> None:
-        self._parents[name] = (parent, first)
-
-    def root(self, name: str) -> tuple[str, int]:
-        """The storage of a tensor and its first channel there."""
-        first = 0
-        while name in self._parents:
-            name, offset = self._parents[name]
-            first += offset
-        return name, first
-
-
-def _copy_of(name: str, width: int, drop: int, copy: str) -> Pool:
-    """A 1x1 maximum that copies a tensor exactly."""
-    if drop > width - 2:
-        raise UserError(
-            f"tensor {name!r} must be copied, which takes drop of at most {width - 2}, not {drop}"
-        )
-    exact = Table((), (1 << drop,), (-compensation(width, drop),), drop)
-    return Pool(
-        name=copy, input=name, output=copy, kind="max", kernel=(1, 1), strides=(1, 1),
-        pads=(0, 0, 0, 0), count_include_pad=False, scales={1: (0, exact)}, op="Copy",
-    )  # fmt: skip
-
-
-def _sliced(graph: Graph) -> tuple[Layout, _Slices]:
-    """Decide who is a slice of whom; copy what cannot be in two places at once."""
-    layout = Layout([], dict(graph.tensors))
-    slices = _Slices()
-
-    def copied(name: str, node: Node) -> str:
-        copy = f"{name} for {node.name}"
-        while copy in layout.tensors:
-            copy += "'"
-        layout.tensors[copy] = replace(layout.tensors[name], name=copy)
-        layout.nodes.append(_copy_of(name, graph.width, graph.drop, copy))
-        return copy
-
-    for node in graph.nodes:
-        if isinstance(node, Concat):
-            first = 0
-            inputs = []
-            for name in node.inputs:
-                part = copied(name, node) if name in slices else name
-                slices.add(part, node.output, first)
-                inputs.append(part)
-                first += layout.tensors[name].shape[1]
-            node = replace(node, inputs=tuple(inputs))
-        layout.nodes.append(node)
-    return layout, slices
-
-
-def place(graph: Graph, config: Config) -> Layout:
+def place(graph: Graph, config: Config, memory: MemorySettings) -> Layout:
     """Lay out all tensors of a segment, from address 0 upwards.
-
-    An input image of few channels for convolutions only is stored by columns: the (ky, c) neurons
-    of a window are then contiguous, and whole windows, which fill the lanes best, cost few runs.
 
     Raises
     ------
     UserError
         If a copy is needed that the number format cannot make.
     """
-    layout, slices = _sliced(graph)
-    _separate_operands(layout, slices, graph)
-    storages = {
-        name: _Storage(_extents(tensor.shape))
-        for name, tensor in layout.tensors.items()
-        if name not in slices and tensor.frac is not None
-    }
-
-    def storage(name: str) -> _Storage:
-        return storages[slices.root(name)[0]]
-
-    for node in layout.nodes:
+    sliced = Sliced(graph)
+    roots = {name: sliced.root(name) for name, t in sliced.tensors.items() if t.frac is not None}
+    storages = {name: _Storage(_extents(sliced.tensors[name].shape)) for name, _ in roots.values()}
+    for node in sliced.nodes:
         if isinstance(node, Conv):
-            here = storage(node.input)
+            here = storages[roots[node.input][0]]
             here.halo = tuple(map(max, here.halo, node.pads))  # type: ignore
         elif isinstance(node, Gemm):
-            storage(node.input).packed = True
-    for name in graph.inputs:
-        readers = [node for node in layout.nodes if name in inputs_of(node)]
-        if name in storages and all(
-            isinstance(node, Conv) and node.weight.shape[2] > 1 for node in readers
-        ):
-            storages[name].by_columns = graph.tensors[name].shape[1] < config.ti
+            storages[roots[node.input][0]].packed = True
     pairs = [
-        (storage(a), storage(b)) for node in layout.nodes if isinstance(node, Add)
-        for a, b in [node.inputs]
-    ]  # fmt: skip
+        tuple(storages[roots[name][0]] for name in node.inputs)
+        for node in sliced.nodes
+        if isinstance(node, Add)
+    ]
     while any((a.halo, a.packed) != (b.halo, b.packed) for a, b in pairs):
         for a, b in pairs:
             a.halo = b.halo = tuple(map(max, a.halo, b.halo))  # type: ignore
             a.packed = b.packed = a.packed or b.packed
+    for name in graph.inputs:
+        if name in storages:
+            storages[name].by_columns = _by_columns(name, storages[name], sliced, config, memory)
 
-    for here in storages.values():
-        layout.end = here.allocate(layout.end, config)
-    for name, tensor in layout.tensors.items():
-        if tensor.frac is None:
-            continue
-        root, first = slices.root(name)
-        here = storages[root]
-        n, c, h, w = _extents(tensor.shape)
-        layout.maps[name] = Map(
-            here.address + first * config.element_bytes, n, h, w, c, here.pitches,
-            Region(root, first, first + c),
+    end = 0
+    for name, here in storages.items():
+        end = here.allocate(end, name, config)
+    maps = {}
+    for name, (root, first) in roots.items():
+        whole, channels = storages[root].map, _extents(sliced.tensors[name].shape)[1]
+        maps[name] = replace(
+            whole, address=whole.at(offset=first * config.element_bytes), channels=channels,
+            region=Region(root, first, first + channels),
         )  # fmt: skip
-    return layout
+    return Layout(sliced.nodes, sliced.tensors, maps, end)
 
 
-def _separate_operands(layout: Layout, slices: _Slices, graph: Graph) -> None:
-    """Copy operands of an Add out of a Concat if its pixels would lie at unequal distances."""
-    nodes = layout.nodes
-    layout.nodes = []
-    for node in nodes:
-        if isinstance(node, Add):
-            roots = [slices.root(name)[0] for name in node.inputs]
-            if len({layout.tensors[root].shape[1] for root in roots}) > 1:
-                inputs = []
-                for name in node.inputs:
-                    if name in slices:
-                        copy = f"{name} for {node.name}"
-                        layout.tensors[copy] = replace(layout.tensors[name], name=copy)
-                        layout.nodes.append(_copy_of(name, graph.width, graph.drop, copy))
-                        name = copy
-                    inputs.append(name)
-                node = replace(node, inputs=tuple(inputs))
-        layout.nodes.append(node)
+def _by_columns(
+    name: str, storage: _Storage, sliced: Sliced, config: Config, memory: MemorySettings
+) -> bool:
+    """Whether an input of the segment had better be stored (n, x, y, c).
+
+    The (ky, c) neurons of a column of a window are then contiguous. With few channels, convolutions
+    may load whole windows from there, which fills the lanes best, in few runs.
+    """
+    readers = [node for node in sliced.nodes if name in inputs_of(node)]
+    if storage.extents[1] >= config.ti or not all(isinstance(node, Conv) for node in readers):
+        return False
+    estimates = []
+    for by_columns in (False, True):
+        trial = replace(storage, by_columns=by_columns)
+        trial.allocate(0, name, config)
+        estimates.append(
+            sum(
+                estimate(node, trial.map, sliced.tensors[node.output].shape, config, memory)
+                for node in readers
+                if isinstance(node, Conv)
+            )
+        )
+    return estimates[1] < estimates[0]

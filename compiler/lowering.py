@@ -42,7 +42,7 @@ def lower(graph: Graph, config: Config, memory: MemorySettings | None = None) ->
             f"graph must be quantised for width={config.width}, drop={config.drop} of the core, "
             f"not for width={graph.width}, drop={graph.drop}"
         )
-    layout = place(graph, config)
+    layout = place(graph, config, memory)
     emitter = Emitter(config, cursor=layout.end)
     whole = Graph(graph.name, graph.width, graph.drop, layout.tensors, graph.inputs, graph.outputs)
     layers = {}

@@ -218,10 +218,10 @@ class _Region:
         runs = strip.height * strip.width
         if size == self.source.pitches[2]:
             runs, size = strip.height, strip.width * size
-        misaligned = size * 8 % config.nbin_port != 0
+        aligned = size * 8 % config.nbin_port == 0
         in_flight = config.nbin_elements - held + fifo_elements(size, config)
         nbin = max(
-            runs * (run_cycles(size, config.nbin_port, config, self.memory) + misaligned),
+            runs * run_cycles(size, config.nbin_port, config, self.memory, aligned=aligned),
             strip.elements * round_trip(self.memory) / in_flight,
         )
         outputs = rows * columns * strip.steps_per_tap

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from functools import lru_cache
 from math import gcd
+from typing import NamedTuple
 
 from hw.diannao.config import Config
 from hw.diannao.isa import LEVELS
@@ -15,7 +16,7 @@ from .cost import cost
 from .maps import Map, Region
 from .split import part_sizes
 
-__all__ = ["choose"]
+__all__ = ["Choice", "choose"]
 
 
 def _splits(total: int, most: int) -> list[int]:
@@ -93,8 +94,15 @@ def _loadable(shape: Convolution, tiling: Tiling, config: Config) -> bool:
     return True
 
 
+class Choice(NamedTuple):
+    """A tiling and the cycles that it is estimated to take."""
+
+    cycles: float
+    tiling: Tiling
+
+
 @lru_cache(maxsize=4096)
-def choose(shape: Convolution, config: Config, memory: MemorySettings) -> Tiling:
+def choose(shape: Convolution, config: Config, memory: MemorySettings) -> Choice:
     """The cheapest tiling of a convolution.
 
     Raises
@@ -106,9 +114,8 @@ def choose(shape: Convolution, config: Config, memory: MemorySettings) -> Tiling
     for tiling in _candidates(shape, config):
         patches = _patches(shape, tiling, config)
         if _fits(patches, tiling, config):
-            found.append((cost(shape, tiling, patches, config, memory), tiling))
-    found.sort(key=lambda pair: pair[0])
-    for _, tiling in found:
-        if _loadable(shape, tiling, config):
-            return tiling
+            found.append(Choice(cost(shape, tiling, patches, config, memory), tiling))
+    for choice in sorted(found, key=lambda choice: choice.cycles):
+        if _loadable(shape, choice.tiling, config):
+            return choice
     raise UserError(f"no tiling of {shape} fits the buffers; enlarge nbin_rows or sb_rows")

@@ -16,12 +16,17 @@ def round_trip(memory: MemorySettings) -> int:
     return memory.latency + _PATH
 
 
-def run_cycles(size: float, port: int, config: Config, memory: MemorySettings) -> float:
+def run_cycles(
+    size: float, port: int, config: Config, memory: MemorySettings, *, aligned: bool = True
+) -> float:
     """Average cycles per contiguous run of ``size`` bytes on a port of ``port`` bits.
 
-    Short bursts are limited by the number of requests in flight rather than by the port.
+    Runs that begin anywhere, not ``aligned``, touch more beats than they fill. Short bursts are
+    limited by the number of requests in flight rather than by the port.
     """
     beats = ceil(size * 8 / port)
+    if not aligned:
+        beats = max(beats, 1 + (size - config.element_bytes) * 8 / port)
     bursts = ceil(beats / config.burst)
     return max(beats, bursts * (memory.latency + 4) / config.outstanding)
 

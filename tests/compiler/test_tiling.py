@@ -68,7 +68,7 @@ LAYERS = {
 @pytest.mark.parametrize("layer", LAYERS)
 def test_layers_of_known_networks_fill_lanes_and_time(layer):
     shape, lanes = LAYERS[layer]
-    tiling = choose(shape, CONFIG, MEMORY)
+    tiling = choose(shape, CONFIG, MEMORY).tiling
     bound = shape.macs / (CONFIG.tn * CONFIG.ti)
     assert bound / steps(shape, tiling, CONFIG) >= lanes
     assert (
@@ -78,7 +78,7 @@ def test_layers_of_known_networks_fill_lanes_and_time(layer):
 
 def test_a_single_vector_is_bound_by_its_weights():
     shape = classifier(1, 9216, 4096)
-    tiling = choose(shape, CONFIG, MEMORY)
+    tiling = choose(shape, CONFIG, MEMORY).tiling
     found = cost(shape, tiling, patches(shape, tiling, CONFIG), CONFIG, MEMORY)
     assert found == pytest.approx(9216 * 4096 * 16 / CONFIG.sb_port, rel=0.01)
 
@@ -87,14 +87,16 @@ def test_slow_memory_is_spared():
     """With a tenth of the memory rate, tiles change such that each byte is used more often."""
     shape = convolution(1, 56, 56, 64, 64, 3)
     slow = MemorySettings(bandwidth=25)
-    tiling = choose(shape, CONFIG, slow)
+    tiling = choose(shape, CONFIG, slow).tiling
     bound = shape.macs / (CONFIG.tn * CONFIG.ti)
     assert bound / cost(shape, tiling, patches(shape, tiling, CONFIG), CONFIG, slow) >= 0.9
 
 
 def test_whole_windows_are_chosen_only_for_few_channels():
-    assert choose(convolution(1, 55, 55, 3, 96, 11, 4, by_columns=True), CONFIG, MEMORY).window
-    assert not choose(convolution(1, 55, 55, 16, 96, 11, 4), CONFIG, MEMORY).window
+    assert choose(
+        convolution(1, 55, 55, 3, 96, 11, 4, by_columns=True), CONFIG, MEMORY
+    ).tiling.window
+    assert not choose(convolution(1, 55, 55, 16, 96, 11, 4), CONFIG, MEMORY).tiling.window
 
 
 @given(
@@ -117,7 +119,7 @@ def test_what_is_chosen_fits_the_buffers(sizes, kernel, stride, core):
     )
     batch, height, width, channels, outputs = sizes
     shape = convolution(batch, height, width, channels, outputs, kernel, stride)
-    tiling = choose(shape, config, MEMORY)
+    tiling = choose(shape, config, MEMORY).tiling
     positions = tiling.images * tiling.rows * tiling.columns
     assert positions * tiling.groups <= nbout_rows
     assert tiling.groups <= min(config.bias_rows, sb_rows)
