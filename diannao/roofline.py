@@ -17,7 +17,7 @@ from hw.errors import UserError
 
 from .files import check_writable, replacing
 
-__all__ = ["FORMATS", "check_plot", "plot"]
+__all__ = ["FORMATS", "check_plot", "draw", "plot"]
 
 FORMATS = (".svg", ".png", ".pdf")
 
@@ -41,16 +41,30 @@ def check_plot(path: Path) -> None:
 
 
 def plot(report: dict[str, Any], path: Path) -> None:
-    """Draw the layers of a report (see ``Session.report`` and ``diannao bench --json``).
+    """Draw the layers of a report into a .svg, .png or .pdf file; see ``draw``."""
+    from matplotlib import rc_context
+
+    figure = draw(report)
+    # Equal figures give equal files.
+    metadata = {"Date": None} if path.suffix.lower() == ".svg" else None
+    with replacing(path) as partial, rc_context({"svg.hashsalt": "diannao"}):
+        figure.savefig(partial, dpi=150, format=path.suffix[1:].lower(), metadata=metadata)
+
+
+def draw(report: dict[str, Any]) -> Any:
+    """The layers of a report (see ``Session.report`` and ``diannao bench --json``) as a figure.
 
     Parameters
     ----------
     report : of a target with a clock; layers that did not run are left out, and entries may carry
         their own ``memory``
-    path : .svg, .png or .pdf
+
+    Raises
+    ------
+    UserError
+        If no layer ran.
     """
     # Only who plots waits for matplotlib; this canvas needs no display.
-    from matplotlib import rc_context
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -76,10 +90,7 @@ def plot(report: dict[str, Any], path: Path) -> None:
                      label=f"bound by {_WORDS[kind]}")  # fmt: skip
     axes.legend(loc="best")
     _label(figure, axes, layers)
-    # Equal figures give equal files.
-    metadata = {"Date": None} if path.suffix.lower() == ".svg" else None
-    with replacing(path) as partial, rc_context({"svg.hashsalt": "diannao"}):
-        figure.savefig(partial, dpi=150, format=path.suffix[1:].lower(), metadata=metadata)
+    return figure
 
 
 def _place(layer: dict[str, Any], report: dict[str, Any]) -> dict[str, Any]:
