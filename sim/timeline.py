@@ -61,8 +61,10 @@ class Timeline:
         Parameters
         ----------
         moments : ``cycle`` and ``events`` of each cycle of the run with a pulse or a change, from
-            the start of the program on; they may end before it does
+            the start of the program on; they may end before it does, or be missing
         """
+        if not len(moments):
+            return
         slots = columns(program.words)
         found = list(_waits(list(_UNITS).index("nfu"), moments))
         for track, unit in enumerate(_UNITS):
@@ -135,7 +137,7 @@ def _waits(track: int, moments: np.ndarray) -> Iterator[dict[str, Any]]:
     stall = _field(moments, "stall")
     changes = np.flatnonzero(np.diff(stall, prepend=stall[:1] ^ np.uint64(1)))
     cycles = moments["cycle"].astype(np.int64).tolist()
-    ends = [*(cycles[n] for n in changes[1:]), cycles[-1] + 1 if cycles else 0]
+    ends = [*(cycles[n] for n in changes[1:]), cycles[-1] + 1]
     for n, end in zip(changes.tolist(), ends, strict=True):
         cause = Stall(int(stall[n]))
         if cause in _WAITS:
