@@ -67,13 +67,17 @@ class LayerRecord:
         """The least NFU steps over those done: what an average step's lanes did of use."""
         return _efficiency(self.limits["nfu"], self.active)
 
+    @property
+    def efficiency(self) -> float | None:
+        """Bound over cycles; None where nothing ran, or without a clock."""
+        return _efficiency(self.bound_cycles, None if self.source == "isa" else self.cycles)
+
     def to_json(self) -> dict[str, Any]:
-        clocked = None if self.source == "isa" else self.cycles
         return {
             "name": self.name, "op": self.op, "source": self.source, "cycles": self.cycles,
             "macs": self.macs, "bound_cycles": round(self.bound_cycles, 1),
             "bound_by": self.bound_by, "limits": self.limits,
-            "efficiency": _efficiency(self.bound_cycles, clocked), "nfu_active": self.active,
+            "efficiency": self.efficiency, "nfu_active": self.active,
             "lane_utilisation": self.lane_utilisation,
             "stalls": self.stalls, "bytes": self.bytes, "compulsory_bytes": self.compulsory_bytes,
         }  # fmt: skip

@@ -8,6 +8,7 @@ import numpy as np
 
 from hw.arith.numbers import Table, bounds, compensation
 from hw.diannao.config import Config
+from hw.errors import UserError
 from sim.graph import Conv, Gemm, Graph, Pool, Tensor
 
 from .layers import Benchmark
@@ -68,6 +69,8 @@ def _node(benchmark: Benchmark, config: Config, numbers: Numbers) -> Conv | Gemm
     table = Table((), (slope,), (-compensation(width, config.drop),), width - 2)
     if benchmark.kind == "pool":
         return Pool(name, "x", "y", "max", benchmark.kernel, strides, pads, False, {1: (0, table)})
+    if benchmark.kind == "private":
+        raise UserError("the compiler does not map private kernels")
     taps = benchmark.inputs * prod(benchmark.kernel)
     shift = width - 1 + (taps // 4).bit_length() // 2
     bias = numbers(2 * width, (benchmark.outputs,))

@@ -101,8 +101,8 @@ class Bench:
         memory = replace(benchmark.memory, **self._memory)
         layer = replace(fitted(benchmark, self.config), memory=memory)
         result = Measurement(layer)
-        cut = layer if self._model_only else crop(layer, self.config, self._most)
         try:
+            cut = layer if self._model_only else crop(layer, self.config, self._most)
             if not self._model_only:
                 result.runs.append((cut, self._run(cut)))
             if self._model_only or cut != layer:

@@ -45,7 +45,7 @@ def _cells(ran: str, record: LayerRecord) -> Iterator[str]:
     yield f"{record.cycles:,}"
     yield f"{record.bound_cycles:,.0f}"
     yield _RESOURCES[record.bound_by]
-    yield f"{record.bound_cycles / (record.cycles or 1):.3f}"
+    yield f"{record.efficiency:.3f}"
     yield f"{record.lane_utilisation:.3f}" if record.lane_utilisation else "-"
     for port in ("nbin", "sb", "nbout"):
         yield _traffic(record, port)
