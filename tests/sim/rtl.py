@@ -1,18 +1,57 @@
 """Networks on the Verilated core, compared with golden tensor by tensor."""
 
+from typing import Any
+
 import numpy as np
 
 from compiler.lowering import lower
 from hw.arith.numbers import bounds
+from hw.diannao.config import CONFIGS, Config
 from sim import golden
 from sim.execution import Execution
 from sim.graph import Graph
+from sim.memory import MemorySettings
 from sim.program import Program
 from sim.verilator.target import VerilatorTarget
 
-__all__ = ["check_rtl", "compiled"]
+__all__ = ["CORES", "check_rtl", "compiled"]
 
 Tensors = dict[str, np.ndarray]
+
+SMALL: dict[str, Any] = {
+    "sb_rows": 24, "nbout_rows": 16, "bias_rows": 4, "max_reduction": 4096, "outstanding": 6,
+    "nbin_fifo": 8, "instruction_buffer": 512, "queue": 2,
+}  # fmt: skip
+CORES = [
+    (CONFIGS["tiny"], MemorySettings(latency=20, bandwidth=16)),
+    (
+        Config(
+            name="odd-3x5", tn=3, ti=5, drop=6, multiplier="array", nbin_port=64, sb_port=128,
+            nbout_port=32, cp_port=32, nfu1_stages=2, nfu2_stages=1, nfu3_stages=4, **SMALL,
+        ),
+        MemorySettings(latency=3, bandwidth=255, stall=0.2),
+    ),
+    (
+        Config(
+            name="shared-4x4-8bit", tn=4, ti=4, width=8, nbin_port=64, sb_port=64, nbout_port=64,
+            cp_port=64, shared_port=True, **SMALL,
+        ),
+        MemorySettings(latency=60, bandwidth=8),
+    ),
+    (
+        Config(
+            name="tall-5x2-8bit", tn=5, ti=2, width=8, drop=8, multiplier="array", nbin_port=128,
+            sb_port=32, nbout_port=128, cp_port=128, nfu1_stages=1, nfu2_stages=3, nfu3_stages=1,
+            **SMALL,
+        ),
+        MemorySettings(latency=1, bandwidth=255, stall=0.4),
+    ),
+    (
+        Config(name="single", tn=1, ti=1, nbin_port=32, sb_port=32, nbout_port=32, **SMALL),
+        MemorySettings(latency=10, bandwidth=12),
+    ),
+]  # fmt: skip
+"""Small cores that differ in all parameters, each with a memory of its own kind."""
 
 
 def compiled(graph: Graph, target: VerilatorTarget, seed: int) -> tuple[Program, Tensors, Tensors]:

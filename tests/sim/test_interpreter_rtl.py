@@ -1,189 +1,25 @@
-"""Random programs on the interpreter and on the Verilated core: what either does, the other does.
-
-The programs load far ahead of the nests and store long after them, so that some of them hang. The
-interpreter must never accept one that hangs in hardware. The reverse may happen: between its queues
-and its buffers the core holds a little more than the interpreter promises.
-"""
+"""Random programs: what the interpreter does, the Verilated core does, too."""
 
 from collections import Counter
 
-import numpy as np
 import pytest
 
-from hw.arith.numbers import Table
-from hw.diannao.assembler import (
-    Instruction,
-    Loop,
-    NbinLoad,
-    NboutStore,
-    NfuNest,
-    Runs,
-    SbLoad,
-    encode,
-    nest,
-)
 from hw.diannao.config import CONFIGS
-from hw.diannao.isa import ErrorCode
-from hw.nfu.layouts import Op
-from sim.driver import CoreError
-from sim.interpreter import ExecutionError, Interpreter, Statistics
 from sim.memory import MemorySettings
-from sim.program import Program
 from sim.verilator.target import VerilatorTarget
-from tests.sim.handmade import Handmade
-
-CONFIG = CONFIGS["tiny"]
-ROW = CONFIG.tn * CONFIG.element_bytes
-SIZE = 1 << 17
+from tests.sim.random_programs import Outcome, compare
 
 
 @pytest.fixture(scope="module")
 def target():
-    target = VerilatorTarget(CONFIG, MemorySettings(latency=20, bandwidth=16))
+    target = VerilatorTarget(CONFIGS["tiny"], MemorySettings(latency=20, bandwidth=16))
     yield target
     target.close()
 
 
-def cut(rng: np.random.Generator, total: int, largest: int) -> list[int]:
-    """``total`` in pieces of 1 to ``largest``."""
-    pieces = []
-    while total:
-        pieces.append(min(total, int(rng.integers(1, largest + 1))))
-        total -= pieces[-1]
-    return pieces
-
-
-def random_nest(rng: np.random.Generator) -> tuple[NfuNest, int, int, int]:
-    """A nest, with the elements and rows it frees and the output rows it makes."""
-    steps, points = int(rng.integers(1, 9)), int(rng.integers(1, 13))
-    op = [Op.MAC, Op.MAX, Op.SUM][rng.integers(3)]
-    stride = int(rng.integers(1, 9))
-    sb = int(op == Op.MAC)
-    free = steps * stride
-    fits = free * points <= CONFIG.nbin_elements - CONFIG.ti
-    early = not fits or bool(rng.integers(2))  # free after each point, or at the end
-    slot = nest(
-        op,
-        [
-            Loop(count=steps, nbin=stride, sb=sb, reduce=True),
-            Loop(count=points, nbin=free, nbin_free=free * early),
-        ],
-        bias=int(rng.integers(CONFIG.bias_rows)),
-        shift=int(rng.integers(0, 20)),
-        scale=int(rng.integers(0, 4)),
-        sb_free=steps * sb,
-        nbin_free=0 if early else free * points,
-    )
-    return slot, free * points, steps * sb, points
-
-
-class Random:
-    """A program of random nests; ``haste`` is how far loads and stores may be from their nest."""
-
-    def __init__(self, rng: np.random.Generator, haste: int):
-        self.rng, self.haste = rng, haste
-        self.machine = machine = Handmade(CONFIG, SIZE)
-        table = Table((-900, 0, 4000), (3, -2, 5, 1), (7, 0, -40, 900), 0)
-        machine.table(table)
-        machine.biases(rng.integers(-(1 << 20), 1 << 20, CONFIG.bias_rows * CONFIG.tn), 0)
-        self.source = machine.place(rng.integers(-(1 << 15), 1 << 15, SIZE // 8))
-        self.result = machine.reserve(1 << 14)
-        self.slots: list[tuple[int, Instruction]] = []
-
-        nests = [random_nest(rng) for _ in range(rng.integers(2, 12))]
-        for number, (slot, _, _, _) in enumerate(nests):
-            self.slots.append((10 * number, Instruction(nfu=slot, tag=number)))
-        ends = np.cumsum([[0, 0, 0], *([a, b, c] for _, a, b, c in nests)], axis=0)
-        self._loads(ends[:, 0] + CONFIG.ti, 90, self._nbin)
-        self._loads(ends[:, 1], 12, self._sb)
-        self._stores(ends[:, 2])
-        # Loads come before and stores after what happens at the same time.
-        self.slots.sort(key=lambda entry: entry[0])
-        machine.program += [instruction for _, instruction in self.slots]
-
-    def _loads(self, ends: np.ndarray, largest: int, make) -> None:
-        """Loads of all entries; ``ends`` are entries needed before the first and by each nest."""
-        done, pieces = 0, []
-        for count in cut(self.rng, int(ends[-1]), largest):
-            needed = max(0, int(np.searchsorted(ends, done, side="right")) - 1)
-            pieces.append((10 * needed - 1 - 10 * int(self.rng.integers(self.haste)), count))
-            done += count
-        latest = 1 << 20
-        timed = []
-        for time, count in reversed(pieces):
-            latest = min(latest, time)
-            timed.append((latest, count))
-        self.slots += [(time, make(count)) for time, count in reversed(timed)]
-
-    def _nbin(self, count: int) -> Instruction:
-        at = self.source + 2 * int(self.rng.integers(SIZE // 16))
-        return Instruction(nbin=NbinLoad(Runs(at, 2 * count)))
-
-    def _sb(self, count: int) -> Instruction:
-        pitch = CONFIG.weight_row_bytes
-        at = self.source + 8 * int(self.rng.integers(SIZE // 64))
-        return Instruction(sb=SbLoad(Runs(at, pitch, (count, 1, 1), (pitch, 0, 0))))
-
-    def _stores(self, ends: np.ndarray) -> None:
-        done, earliest = 0, 0
-        for count in cut(self.rng, int(ends[-1]), 2 * CONFIG.nbout_rows):
-            at = self.result + done * ROW
-            done += count
-            made = int(np.searchsorted(ends, done)) - 1
-            earliest = max(earliest, 10 * made + 1 + 10 * int(self.rng.integers(self.haste)))
-            self.slots.append((earliest, Instruction(nbout=NboutStore(Runs(at, count * ROW)))))
-
-
-def interpret(program: Program) -> tuple[np.ndarray, Statistics | ExecutionError]:
-    memory = program.memory()
-    try:
-        return memory, Interpreter(CONFIG, memory).run(program.address, 8 * len(program.words))
-    except ExecutionError as error:
-        return memory, error
-
-
-def execute(target: VerilatorTarget, program: Program) -> tuple[np.ndarray, CoreError | None]:
-    driver = target.driver
-    driver.load(program)
-    driver.start()
-    driver.write("WATCHDOG", cycles=1000)
-    error = None
-    try:
-        driver.finish(timeout=1_000_000)
-    except CoreError as caught:
-        error = caught
-    return target.model.memory[: program.memory_size].copy(), error
-
-
-def linked(machine: Handmade) -> Program:
-    """The machine's program and data as what a driver loads."""
-    words = encode([*machine.program, Instruction(end=True)])
-    address = machine.reserve(words.nbytes)
-    image = [(0, machine.memory[:address].tobytes())]
-    return Program(CONFIG, words, address, image, SIZE, {}, {}, {})
-
-
 def test_random_programs(target):
     """Same memory, same counters; hangs are seen before."""
-    seen = Counter()
-    for seed in range(300):
-        rng = np.random.default_rng(seed)
-        machine = Random(rng, haste=1 + seed % 5).machine
-        program = linked(machine)
-        memory, verdict = interpret(program)
-        real, error = execute(target, program)
-        if isinstance(verdict, ExecutionError):
-            assert verdict.code == ErrorCode.WATCHDOG, f"seed {seed}: {verdict}"
-            assert error is None or error.code == ErrorCode.WATCHDOG, f"seed {seed}: {error}"
-            seen["hangs" if error else "hangs in the interpreter only"] += 1
-            continue
-        assert error is None, f"seed {seed}: {error}"
-        seen["runs"] += 1
-        np.testing.assert_array_equal(real, memory, err_msg=f"seed {seed}")
-        counters = target.driver.counters()
-        assert counters["NFU_ACTIVE"] == verdict.active, f"seed {seed}"
-        moved = {port: counters[f"BYTES_{port.upper()}"] for port in verdict.bytes}
-        assert moved == verdict.bytes, f"seed {seed}"
-    assert seen["runs"] > 50
-    assert seen["hangs"] > 20
-    assert seen["hangs in the interpreter only"] < seen["hangs"], seen
+    seen = Counter(compare(target, seed) for seed in range(300))
+    assert seen[Outcome.RUNS] > 50
+    assert seen[Outcome.HANGS] > 20
+    assert seen[Outcome.HANGS_IN_INTERPRETER] < seen[Outcome.HANGS], seen
