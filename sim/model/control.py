@@ -72,7 +72,9 @@ class ControlProcessor:
         self._last_word = np.minimum(-(-last // (WORD_BITS // 8)), words) - 1
         self._taken = np.empty(words, dtype=np.int64)  # when each word was taken
         self._words_taken = 0
-        # When each word could be taken at the earliest, less its number.
+        # A narrow port takes several cycles per word.
+        self._pace = -(-WORD_BITS // config.cp_port)
+        # When each word could be taken at the earliest, less what the words before it take.
         self._available = np.empty(words, dtype=np.int64)
         self._words_known = 0
 
@@ -113,7 +115,7 @@ class ControlProcessor:
         if last == first:
             return False
         arrived = self.port.beat[self._beats[first:last]] + _BUFFER
-        self._available[first:last] = arrived - np.arange(first, last)
+        self._available[first:last] = arrived - self._pace * np.arange(first, last)
         self._words_known = last
         return True
 
@@ -143,11 +145,11 @@ class ControlProcessor:
     def _take(self, until: int) -> None:
         """More words of a slot, one per cycle, the first when the slot before it has passed."""
         first = self._words_taken
-        earliest = max(self._word + 1, self._passed) - first
+        earliest = max(self._word + self._pace, self._passed) - self._pace * first
         available = self._available[first:until]
         if available.max() > earliest:
             earliest = np.maximum.accumulate(np.maximum(available, earliest))
-        self._taken[first:until] = np.arange(first, until) + earliest
+        self._taken[first:until] = self._pace * np.arange(first, until) + earliest
         self._words_taken = until
         self._word = int(self._taken[until - 1])
 

@@ -26,6 +26,7 @@ class Frees:
     Members
     -------
     known : entries freed by the steps whose time is known
+    until : the time of the last of these steps, whether it freed anything or not
     """
 
     def __init__(self, events: int):
@@ -33,7 +34,7 @@ class Frees:
         self._freed = np.zeros(1 + events, dtype=np.int64)
         self._time = np.full(1 + events, NEVER, dtype=np.int64)
         self._count = 1
-        self.known = 0
+        self.known = self.until = 0
 
     def add(self, freed: np.ndarray, time: np.ndarray) -> None:
         """Steps at ``time`` bring all that was freed to ``freed``."""
@@ -334,6 +335,15 @@ class NbinLoader(_Loader):
         if fits:
             emptied = self._emptied[self._places[first : first + fits]] + 1
             np.minimum(room[:fits], emptied, out=room[:fits])
+        if self._partial:
+            # What is left unused by words that leave late does not count before earlier steps do.
+            certain = int(running(room, NEVER).searchsorted(self.frees.until + _NBIN_FREE, "right"))
+            last = first + max(certain, not patient)
+        elif not patient:
+            last = first + 1
+        if last <= first:
+            return False
+        room = room[: last - first]
         port.issue(np.maximum(room, self._starts[first:last]))
         return True
 

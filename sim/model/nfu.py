@@ -174,6 +174,8 @@ class Nfu:
         end = self._finish(nest, end)
         self._free(nest, end)
         nest.step = end
+        delay = max(nest.sb_delay[nest.sb], nest.nbin_delay[nest.nbin])
+        self._nbin.frees.until = int(delay) + end - 1
         if end == nest.events.steps:
             self._end(nest)
         return True
@@ -310,9 +312,12 @@ class Nfu:
         events = nest.events
         delay = int(max(nest.sb_delay[-1], nest.nbin_delay[-1]))
         self.last = delay + events.steps - 1
-        # Steps that are put off twice have been counted twice.
-        other = sum(nest.stalls[cause] for cause in ("sb", "nbout", "store"))
-        nest.stalls["nbin"] = max(0, delay - nest.start - other)
+        # What steps wait for is counted before they are put off, then some of it does not matter.
+        surplus = sum(nest.stalls.values()) - nest.stalls["instruction"] - (delay - nest.start)
+        for cause in ("nbin", "nbout", "sb", "store"):
+            less = min(surplus, nest.stalls[cause])
+            nest.stalls[cause] -= less
+            surplus -= less
         self.ends.append(self.last)
         self.stalls.append(nest.stalls)
         self._nbin_tail += events.nbin_free.total
