@@ -55,7 +55,8 @@ SECTIONS = (
 LEGEND = """\
 *bound* is what no mapping can undercut (true MACs at Tn*Ti per cycle, the bytes of a port over its
 width, all bytes over the memory's rate), *set by* the one that counts; *efficiency* is bound over
-cycles. *lanes* is the share of the lanes that do useful work in a step. *NBin*, *SB* and *NBout*
+cycles. *lanes* is the share of the lanes that do useful work in a step; for pooling, efficiency
+over lanes is thus the share of the cycles in which a row of NBin is read. *NBin*, *SB* and *NBout*
 are the bytes that their ports move, and how often that is the least. Every output of every run on
 RTL is compared with the golden model, bit for bit.
 """

@@ -11,9 +11,9 @@ from .measure import Measurement
 
 __all__ = ["markdown", "table"]
 
-_HEADINGS = ("layer", "ran", "cycles", "bound", "set by", "efficiency", "lanes",
+_HEADINGS = ("layer", "shape", "ran", "cycles", "bound", "set by", "efficiency", "lanes",
              "NBin", "SB", "NBout", "NFU waits for")  # fmt: skip
-_LEFT = {"layer", "ran", "set by", "NFU waits for"}
+_LEFT = {"layer", "shape", "ran", "set by", "NFU waits for"}
 _RESOURCES = {"nfu": "NFU", "nbin": "NBin port", "sb": "SB port", "nbout": "NBout port",
               "bus": "port", "memory": "memory"}  # fmt: skip
 _STALLS = {"nbin": "NBin", "sb": "SB", "nbout": "NBout", "store": "store",
@@ -24,7 +24,10 @@ _SOURCES = {"rtl": "RTL", "model": "model"}
 def _traffic(record: LayerRecord, port: str) -> str:
     """Bytes, and how often each of the compulsory ones was moved."""
     moved, needed = record.bytes[port], record.compulsory_bytes[port]
-    return _bytes(moved) + (f" {moved / needed:.3g}x" if needed else "")
+    if not needed:
+        return _bytes(moved)
+    times = moved / needed
+    return f"{_bytes(moved)} {times:,.0f}x" if times >= 100 else f"{_bytes(moved)} {times:.3g}x"
 
 
 def _bytes(count: int) -> str:
@@ -55,7 +58,8 @@ def _cells(ran: str, record: LayerRecord) -> Iterator[str]:
 def _rows(measurements: Iterable[Measurement]) -> Iterator[list[str]]:
     for entry in measurements:
         for measured, record in entry.runs:
-            yield [entry.benchmark.name, *_cells(_ran(entry.benchmark, measured, record), record)]
+            layer = entry.benchmark
+            yield [layer.name, layer.shape, *_cells(_ran(layer, measured, record), record)]
 
 
 def _ran(whole: Benchmark, measured: Benchmark, record: LayerRecord) -> str:
@@ -68,12 +72,14 @@ def _ran(whole: Benchmark, measured: Benchmark, record: LayerRecord) -> str:
 
 
 def table(measurements: Iterable[Measurement], title: str) -> Table:
-    """For the terminal."""
+    """For the terminal, which has no room for the shapes."""
     made = Table(title=title, box=box.SIMPLE)
+    shape = _HEADINGS.index("shape")
     for heading in _HEADINGS:
-        made.add_column(heading, justify="left" if heading in _LEFT else "right")
+        if heading != "shape":
+            made.add_column(heading, justify="left" if heading in _LEFT else "right")
     for row in _rows(measurements):
-        made.add_row(*row)
+        made.add_row(*row[:shape], *row[shape + 1 :])
     return made
 
 

@@ -144,7 +144,7 @@ def test_command(command, tmp_path):
     assert report["config"] == "tiny"
     assert report["left_out"] == {}
     lines = (tmp_path / "r.md").read_text().splitlines()
-    assert [len(line.split("|")) for line in lines] == [13] * 5
+    assert [len(line.split("|")) for line in lines] == [14] * 5
     assert f"{crop3['cycles']:,}" in lines[3]
     assert "RTL, 2x2 of 8x8" in lines[3]
     assert "</svg>" in (tmp_path / "r.svg").read_text()
