@@ -79,12 +79,19 @@ class Activity:
             raise UserError(f"the clock does not run in the waveforms {str(self.path)!r}")
         return prefix, cycles, toggles
 
-    def toggles(self, signal: str) -> list[float] | None:
-        """Toggles per cycle of each bit of ``signal``, a path below the module; None if unknown."""
-        found = self._signals.get(f"{self._prefix}.{signal}")
-        if found is None:
-            return None
-        return [count / self.cycles for count in self._toggles[found[0]]]
+    def rate(self, path: str) -> float | None:
+        """Toggles per cycle of an average bit of the signals that an instance has itself.
+
+        ``path`` is the instance's below the module, with dots. None if the file does not show it.
+        """
+        scope = f"{self._prefix}.{path}".rstrip(".")
+        bits = [
+            count
+            for name, (code, _) in self._signals.items()
+            if name.rpartition(".")[0] == scope and not name.endswith(".clk")
+            for count in self._toggles[code]
+        ]
+        return sum(bits) / len(bits) / self.cycles if bits else None
 
 
 def _declarations(file: Iterator[str]) -> dict[str, tuple[str, int]]:

@@ -29,20 +29,19 @@ _BORDERS = 4
 
 _MAPPING = """\
 strash
-&get -n
-&fraig -x
-&put
+ifraig
 scorr
-strash
-&get -n
-&dch -f
-&nf {{D}}
-&put
+dch
+amap
+topo
 buffer -p -N {fanout}
-upsize {{D}}
-dnsize {{D}}
+upsize {target}
+dnsize {target}
 """
-"""ABC: clean up, map by delay, buffer what drives many inputs, size the gates."""
+"""ABC: clean up, map for little area, buffer what drives many inputs, size the gates for speed.
+
+Of ABC's mappers, ``amap`` makes multipliers a third smaller than ``map``, which is a fifth faster.
+"""
 
 
 @dataclass(frozen=True)
@@ -174,7 +173,7 @@ def map_component(
         takes the instances in the top, those of one name with several numbers together.
     macro_model : delay of memory macros
     dont_use : patterns of cells to leave alone
-    activity : toggles per cycle: of inputs and registers as simulated, or of all inputs
+    activity : toggles per cycle: as simulated, see ``analyse``, or the same of all signals
     progress : callback
 
     Raises
@@ -190,7 +189,8 @@ def map_component(
         folder = Path(folder_name)
         (folder / "design.il").write_text(rtlil)
         (folder / "cells.lib").write_text(library.text)
-        (folder / "map.abc").write_text(_MAPPING.format(fanout=library.FANOUT))
+        target = "" if period is None else f"-D {round(1000 * period)}"
+        (folder / "map.abc").write_text(_MAPPING.format(fanout=library.FANOUT, target=target))
         (folder / "map.constr").write_text(
             f"set_driving_cell {library.buffer.cell}\nset_load {4 * library.pin_load}\n"
         )
@@ -202,7 +202,7 @@ def map_component(
             done += log.count("Extracting gate netlist")
             progress(f"{name}: mapping modules", done, total)
 
-        yosys.run(_script(name, macros, period, dont_use), folder, step)
+        yosys.run(_script(name, macros, dont_use), folder, step)
         progress(f"{name}: netlist")
         netlist = Netlist(folder / "netlist.json", name, library)
         verilog = netlist.to_verilog()
@@ -212,13 +212,12 @@ def map_component(
         (folder / "macros.lib").write_text(
             to_liberty(netlist.macros, macro_model.delay, library.pin_load)
         )
-        timing = analyse(folder, netlist, period, activity)
+        timing = analyse(folder, netlist, library, period, activity)
     return Mapped(_count(netlist, library, macros, blocks, timing), yosys.version, timing, verilog)
 
 
-def _script(name: str, macros: dict[str, Macro], period: float | None, dont_use) -> str:
+def _script(name: str, macros: dict[str, Macro], dont_use: Iterable[str]) -> str:
     avoid = "".join(f" -dont_use {pattern}" for pattern in dont_use)
-    target = "" if period is None else f" -D {round(1000 * period)}"
     lines = [
         "read_rtlil design.il",
         f"hierarchy -check -top {name}",
@@ -230,7 +229,7 @@ def _script(name: str, macros: dict[str, Macro], period: float | None, dont_use)
         "opt", "wreduce", "peepopt", "opt_clean", "alumacc", "opt", "memory_map", "opt -fast -full",
         "techmap", "opt -fast",
         f"dfflibmap -liberty cells.lib{avoid}",
-        f"abc -liberty cells.lib -constr map.constr -script map.abc{target}{avoid}",
+        f"abc -liberty cells.lib -constr map.constr -script map.abc{avoid}",
         "setundef -zero", "opt_clean -purge",
         "read_liberty -lib -overwrite -ignore_miss_func cells.lib",
         "write_json netlist.json",

@@ -15,6 +15,7 @@ _CELL = re.compile(r"^[ \t]*cell\s*\(\s*\"?([^\")\s]+)\"?\s*\)\s*\{", re.MULTILI
 _AREA = re.compile(r"^[ \t]*area\s*:\s*\"?([-+.\deE]+)", re.MULTILINE)
 _STATE = re.compile(r"^[ \t]*(?:ff|latch|ff_bank|latch_bank|statetable)\s*\(", re.MULTILINE)
 _FLIP_FLOP = re.compile(r"^[ \t]*ff(?:_bank)?\s*\(", re.MULTILINE)
+_CLOCK = re.compile(r"clocked_on\s*:\s*\"[(!\s]*(\w+)")
 _PIN = re.compile(r"^[ \t]*pin\s*\(\s*\"?([^\")\s]+)\"?\s*\)\s*\{", re.MULTILINE)
 _LOAD_UNIT = re.compile(r"capacitive_load_unit\s*\(\s*\"?([.\d]+)\"?\s*,\s*\"?(\w+)")
 _FEMTOFARAD = {"ff": 1.0, "pf": 1000.0}
@@ -46,7 +47,7 @@ class Library:
     name : name of the library
     text : the file's text
     areas : area of each cell, in the library's unit (um2)
-    flip_flops : output pins of each flip-flop
+    flip_flops : clock pin of each flip-flop
     buffer : the buffer for nets of high fan-out
     pin_load : capacitance of a typical input pin in fF
 
@@ -74,7 +75,7 @@ class Library:
             to_femtofarad = float(unit[1]) * _FEMTOFARAD.get(unit[2].lower(), 1000.0)
 
         self.areas: dict[str, float] = {}
-        self.flip_flops: dict[str, list[str]] = {}
+        self.flip_flops: dict[str, str] = {}
         loads: list[float] = []
         buffers: list[tuple[float, float, Buffer]] = []  # area, strength
         for cell, text in cells.items():
@@ -88,8 +89,9 @@ class Library:
                     (inputs if direction == "input" else outputs)[pin] = content
             for content in inputs.values():
                 loads.append(float(_attribute(content, "capacitance") or 0) * to_femtofarad)
-            if _FLIP_FLOP.search(text):
-                self.flip_flops[cell] = list(outputs)
+            clock = _CLOCK.search(text)
+            if clock is not None and _FLIP_FLOP.search(text):
+                self.flip_flops[cell] = clock[1]
             elif len(inputs) == len(outputs) == 1 and not _STATE.search(text):
                 (i,), ((o, content),) = inputs, outputs.items()
                 function = (_attribute(content, "function") or "").strip("() ")

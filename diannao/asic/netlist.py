@@ -3,7 +3,7 @@
 import json
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -106,34 +106,6 @@ class Netlist:
     def has_clock(self) -> bool:
         """Whether the top has a port ``clk``; otherwise it is combinational."""
         return "clk" in self._modules[self.top]["ports"]
-
-    def rates(
-        self, toggles: Callable[[str], list[float] | None]
-    ) -> Iterator[tuple[str, str, float]]:
-        """Toggle rates of the top's inputs (path "") and of the flip-flops' outputs.
-
-        ``toggles`` gives the rates of the bits of a signal by its path. Each result is the path of
-        an instance with slashes, a pin or port, and its rate.
-        """
-        for path, module in self.instances():
-            drivers: dict[_Bit, tuple[str, str]] = {}
-            for name, cell in module["cells"].items():
-                for pin in self._library.flip_flops.get(cell["type"], ()):
-                    for bit in cell["connections"].get(pin, ()):
-                        drivers[bit] = (f"{path}.{name}".lstrip(".").replace(".", "/"), pin)
-            if not path:
-                for name, port in module["ports"].items():
-                    if port["direction"] == "input" and name != "clk":
-                        wide = len(port["bits"]) > 1
-                        for k, bit in enumerate(port["bits"]):
-                            drivers[bit] = ("", f"{name}[{k}]" if wide else name)
-            for name, net in module["netnames"].items():
-                if net["hide_name"] or not any(bit in drivers for bit in net["bits"]):
-                    continue
-                rates = toggles(f"{path}.{name}".lstrip("."))
-                for bit, rate in zip(net["bits"], rates or (), strict=False):
-                    if bit in drivers:
-                        yield *drivers.pop(bit), rate
 
     def instances(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """Each module instance of the hierarchy: its path (dots, the top is empty) and content."""

@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -10,6 +11,7 @@ from typing import NamedTuple
 from hw.errors import UserError
 
 from .activity import Activity
+from .liberty import Library
 from .netlist import Netlist
 
 __all__ = ["MISSING", "Power", "Timing", "analyse"]
@@ -24,6 +26,23 @@ _KINDS = {
     "input to output": "-from $inputs -to [all_outputs]",
 }
 
+
+_SET_RATES = """\
+foreach cell [get_cells -hierarchical *] {{
+  if {{![$cell is_leaf]}} continue
+  set name [get_property $cell full_name]
+  set toggles $rate([string range $name 0 [string last / $name]-1])
+  set pins [$cell pin_iterator]
+  while {{[$pins has_next]}} {{
+    set pin [$pins next]
+    set port [lindex [split [get_property $pin full_name] /] end]
+    if {{[lsearch {{clk {clocks}}} $port] < 0}} {{
+      sta::set_power_pin_activity $pin $toggles 0.5
+    }}
+  }}
+  $pins finish
+}}
+"""
 
 _SUM_POWER = """\
 set corner [sta::cmd_corner]
@@ -86,12 +105,15 @@ class Timing:
 def analyse(
     folder: Path,
     netlist: Netlist,
+    library: Library,
     period: float | None,
     activity: Activity | float,
 ) -> Timing | None:
     """Critical path and power of ``netlist.v`` with ``cells.lib`` and ``macros.lib`` in ``folder``.
 
-    Power is that of a clock of ``period`` ns, or of the shortest period. None without OpenSTA.
+    Power is that of a clock of ``period`` ns, or of the shortest period, when all signals toggle
+    ``activity`` times per cycle, or those of each instance as an average signal of that instance
+    in the simulation. None without OpenSTA.
     """
     tool = shutil.which("sta")
     if tool is None:
@@ -104,7 +126,7 @@ def analyse(
         raise UserError(f"OpenSTA finds no path in {netlist.top!r}")
     critical = max(paths.values())
     cycle = critical if period is None else period
-    text = _run(tool, folder, _load(netlist, cycle) + _power(netlist, activity))
+    text = _run(tool, folder, _load(netlist, cycle) + _power(netlist, library, activity))
     power = {}
     for path, *parts in re.findall(r"^@(.*)=(\S+) (\S+) (\S+)$", text, re.MULTILINE):
         power[path.replace("/", ".")] = Power(*(1000.0 * float(part) for part in parts))
@@ -112,7 +134,7 @@ def analyse(
     source = (
         f"{activity.path.name}, {activity.cycles} cycles"
         if isinstance(activity, Activity)
-        else f"assumed: inputs toggle {activity} times per cycle"
+        else f"assumed: signals toggle {activity} times per cycle"
     )
     return Timing(critical, paths, cycle, power, source, report)
 
@@ -156,23 +178,25 @@ foreach path [find_timing_paths {ends}] {{ puts "@{name}=[get_property $path sla
     )
 
 
-def _power(netlist: Netlist, activity: Activity | float) -> str:
+def _power(netlist: Netlist, library: Library, activity: Activity | float) -> str:
+    """Commands that set the toggle rates and print the power of each instance's cells."""
     lines = ["report_checks -path_delay max -fields {slew capacitance fanout}", 'puts "@power"']
-    if not isinstance(activity, Activity):
-        lines.append(f"set_power_activity -input -activity {activity}")
-    else:
+    if isinstance(activity, Activity):
         lines.append("set_power_activity -input -activity 0")
-        lines += _annotations(netlist, activity)
+        for path, rate in _rates(netlist, activity):
+            lines.append(f"set rate({path.replace('.', '/')}) {rate:.6g}")
+        lines.append(_SET_RATES.format(clocks=" ".join(set(library.flip_flops.values()))))
+    else:
+        lines.append(f"set_power_activity -global -activity {activity}")
     return "\n".join(lines) + "\n" + _SUM_POWER
 
 
-def _annotations(netlist: Netlist, activity: Activity) -> list[str]:
-    """Commands that set the simulated toggle rates of inputs and flip-flops."""
-    commands = []
-    for path, pin, rate in netlist.rates(activity.toggles):
-        if path:
-            what = f"power_pin_activity [get_pins {{{path}/{pin}}}]"
-        else:
-            what = f"power_input_port_activity [get_ports {{{pin}}}]"
-        commands.append(f"sta::set_{what} {rate:.6g} 0.5")
-    return commands
+def _rates(netlist: Netlist, activity: Activity) -> Iterator[tuple[str, float]]:
+    """Toggle rate of each instance; one that is not in the waveforms is like its parent."""
+    rates: dict[str, float] = {}
+    for path, _ in netlist.instances():
+        rate = activity.rate(path)
+        if rate is None:
+            rate = rates[path.rpartition(".")[0]] if path else 0.0
+        rates[path] = rate
+        yield path, rate

@@ -50,7 +50,7 @@ def synthesise(
     macro_area : um2 per bit of memory macros; None leaves them out of the area
     macro_delay : ns from the clock to the outputs of memory macros
     dont_use : patterns of library cells to leave alone
-    activity : a VCD file of a simulation that contains the part; None assumes toggling inputs
+    activity : a VCD file of a simulation that contains the part; None assumes a rate for all
     scope : where in the VCD file the part is; None for an instance that is called like it
     folder : where synth.json and netlist.v go (made if it is not there); None writes nothing
     progress : callback

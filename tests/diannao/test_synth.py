@@ -209,19 +209,20 @@ def test_power_follows_activity(library, tmp_path):
 
 
 def test_activity_counts_toggles(tmp_path):
-    """Two cycles: a toggles twice, of b only bit 1; unknown values are zeros."""
+    """Two cycles: a toggles twice, of b only bit 1, once; unknown values are zeros."""
     path = tmp_path / "wave.vcd"
     path.write_text(
         "$scope module top $end\n$scope module dut $end\n"
         '$var wire 1 ! clk $end\n$var wire 1 " a $end\n$var wire 3 # b [2:0] $end\n'
+        '$scope module inner $end\n$var wire 1 ! clk $end\n$var wire 1 " c $end\n$upscope $end\n'
         "$upscope $end\n$upscope $end\n$enddefinitions $end\n"
         '#0\n$dumpvars\n0!\n0"\nb10x #\n$end\n#1\n1!\n1"\n#2\n0!\nb110 #\n#3\n1!\n0"\n#4\n0!\n'
     )
     activity = Activity(path, "dut")
     assert activity.cycles == 2
-    assert activity.toggles("a") == [1.0]
-    assert activity.toggles("b") == [0.0, 0.5, 0.0]
-    assert activity.toggles("c") is None
+    assert activity.rate("") == pytest.approx(3 / 2 / 4)
+    assert activity.rate("inner") == 1.0
+    assert activity.rate("other") is None
     with pytest.raises(UserError, match="do not show a module 'nfu' with a clock"):
         Activity(path, "nfu")
 
