@@ -7,6 +7,7 @@ per neuron and so has a roof of its own.
 """
 
 from collections.abc import Sequence
+from itertools import product
 from math import atan2, degrees, log
 from pathlib import Path
 from typing import Any
@@ -26,9 +27,9 @@ _PORT_COLOUR = "tab:orange"
 _WORDS = {"nfu": "the NFU", "nbin": "the NBin port", "sb": "the SB port", "nbout": "the NBout port",
           "bus": "the port", "memory": "the memory"}  # fmt: skip
 _PLACES = [
-    (dx, dy) for reach in (1, 2, 3, 4.5, 6, 8)
-    for dx, dy in ((1, 1), (1, -1), (-1, 1), (-1, -1), (1, 0), (-1, 0), (0, 1), (0, -1))
-    for dx, dy in [(dx * reach * 7, dy * reach * 7)]
+    (7 * reach * dx, 7 * reach * dy) for reach in (1, 2, 3, 4.5, 6, 8, 10, 12)
+    for dx, dy in ((1, 1), (1, -1), (-1, 1), (-1, -1), (1, 0), (-1, 0), (0, 1), (0, -1),
+                   (0.3, 1), (0.3, -1), (-0.3, 1), (-0.3, -1))
 ]  # fmt: skip
 """Offsets of a label from its point, in the order in which they are tried."""
 
@@ -96,11 +97,12 @@ def draw(report: dict[str, Any]) -> Any:
 def _place(layer: dict[str, Any], report: dict[str, Any]) -> dict[str, Any]:
     """A layer with its coordinates: work per byte, work per cycle, and what its bound allows."""
     config = report["configuration"]
+    mixed = len({other["source"] for other in report["layers"]}) > 1
     pooled = layer["limits"]["nfu"] * min(config["tn"], config["ti"])
     work = layer["macs"] or pooled
     moved = max(1, sum(layer["compulsory_bytes"].values()))
     return {
-        "name": layer["name"] + (" (model)" if layer["source"] == "model" else ""),
+        "name": layer["name"] + (" (model)" if mixed and layer["source"] == "model" else ""),
         "bound_by": layer["bound_by"], "x": work / moved,
         "y": work / layer["cycles"], "top": work / max(layer["limits"].values()),
         "roof": config["tn"] * config["ti"] if layer["macs"] else min(config["tn"], config["ti"]),
@@ -140,7 +142,10 @@ def _slope(axes: Any) -> float:
 
 
 def _label(figure: Any, axes: Any, layers: Sequence[dict[str, Any]]) -> None:
-    """Names beside the points, each where it covers no other name, no point and no roof."""
+    """Names beside the points, each where it covers no other name, no point and no line.
+
+    Nor does the line from a name to its point go through another name, if there is such a place.
+    """
     from matplotlib.text import Text
     from matplotlib.transforms import Bbox
 
@@ -153,25 +158,38 @@ def _label(figure: Any, axes: Any, layers: Sequence[dict[str, Any]]) -> None:
             px, py = axes.transData.transform((layer["x"], y))
             taken.append(Bbox.from_bounds(px - 5, py - 5, 10, 10))
     for line in axes.lines:
-        (x0, y0), (x1, y1) = axes.transData.transform(line.get_xydata())
-        for part in np.linspace(0, 1, 200):
-            px, py = x0 + part * (x1 - x0), y0 + part * (y1 - y0)
+        start, end = axes.transData.transform(line.get_xydata())
+        for px, py in _between(start, end, 200):
             taken.append(Bbox.from_bounds(px - 1, py - 1, 2, 2))
+    names: list[Bbox] = []
     inside = axes.get_window_extent(renderer)
     for layer in sorted(layers, key=lambda layer: layer["x"]):
-        for dx, dy in _PLACES:
+        point = axes.transData.transform((layer["x"], layer["y"]))
+        for may_cross, (dx, dy) in product((False, True), _PLACES):
+            across, up = _sign(dx), _sign(dy)
             text = axes.annotate(
                 layer["name"], (layer["x"], layer["y"]), xytext=(dx, dy), fontsize=8,
-                textcoords="offset points", ha=("right", "center", "left")[_sign(dx) + 1],
-                va=("top", "center", "bottom")[_sign(dy) + 1],
-                arrowprops={"arrowstyle": "-", "linewidth": 0.5, "alpha": 0.6, "shrinkB": 3},
+                textcoords="offset points", ha=("right", "center", "left")[across + 1],
+                va=("top", "center", "bottom")[up + 1],
+                arrowprops={"arrowstyle": "-", "linewidth": 0.5, "alpha": 0.6, "shrinkB": 3,
+                            "relpos": ((1 - across) / 2, (1 - up) / 2)},
             )  # fmt: skip
             text.update_positions(renderer)
             box = Text.get_window_extent(text, renderer)  # without the line to the point
-            if _contains(inside, box) and not any(map(box.overlaps, taken)):
-                taken.append(box)
+            offset = np.array((dx, dy)) * figure.dpi / 72
+            way = _between(point, point + offset, 20)
+            crosses = any(name.contains(*place) for name in names for place in way)
+            fits = _contains(inside, box) and not any(map(box.overlaps, taken))
+            if fits and (may_cross or not crosses):
+                taken += [box, *(Bbox.from_bounds(px, py, 1, 1) for px, py in way)]
+                names.append(box)
                 break
             text.remove()
+
+
+def _between(start: np.ndarray, end: np.ndarray, count: int) -> np.ndarray:
+    """Places on the way from ``start`` to ``end``."""
+    return start + np.linspace(0, 1, count)[:, None] * (end - start)
 
 
 def _contains(outer: Any, inner: Any) -> bool:

@@ -7,9 +7,9 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from .results import PAGE, write_section
+
 ROOT = Path(__file__).parent.parent
-PAGE = ROOT / "docs" / "results.md"
-BEGIN, END = "<!-- scripts/bench -->", "<!-- end of scripts/bench -->"
 
 WIDE = ("--set name=diannao-16x16-wide --set sb_port=2048 --set outstanding=64").split()
 
@@ -53,18 +53,15 @@ SECTIONS = (
 )
 
 LEGEND = """\
+Cycles are counted in the generated Verilog in Verilator, or come from the performance model where
+the column *ran* says so.
+
 *bound* is what no mapping can undercut (true MACs at Tn*Ti per cycle, the bytes of a port over its
 width, all bytes over the memory's rate), *set by* the one that counts; *efficiency* is bound over
 cycles. *lanes* is the share of the lanes that do useful work in a step; for pooling, efficiency
 over lanes is thus the share of the cycles in which a row of NBin is read. *NBin*, *SB* and *NBout*
 are the bytes that their ports move, and how often that is the least. Every output of every run on
 RTL is compared with the golden model, bit for bit.
-"""
-
-INTRODUCTION = """\
-# Results
-
-Measured with the generated Verilog in Verilator, cycle by cycle, unless a table says otherwise.
 """
 
 
@@ -89,13 +86,8 @@ def measure(section: Section) -> str:
 
 def main() -> None:
     parts = [measure(section) for section in SECTIONS]
-    made = f"{BEGIN}\n## Layers\n\nMade by `scripts/bench`.\n\n{LEGEND}\n" + "\n".join(parts)
-    page = PAGE.read_text() if PAGE.exists() else f"{INTRODUCTION}\n{BEGIN}\n{END}\n"
-    if BEGIN not in page:
-        page += f"\n{BEGIN}\n{END}\n"
-    before, _, rest = page.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    PAGE.write_text(before + made + END + after)
+    text = f"## Layers\n\nMade by `scripts/bench`.\n\n{LEGEND}\n" + "\n".join(parts)
+    write_section("scripts/bench", text)
     print(f"wrote {PAGE.relative_to(ROOT)}")
 
 
