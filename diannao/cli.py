@@ -27,6 +27,8 @@ from .asic.command import synth_command
 from .bench.command import bench_command
 from .configs import DEFAULT, load_config, to_toml
 from .console import layer_table, showing_progress
+from .energy import TABLES, add_energy, load_costs
+from .energy.display import energy_table
 from .files import check_writable, read_npz, replacing
 from .generate import generate
 from .roofline import check_plot, plot
@@ -118,6 +120,12 @@ def run_command(
         Path | None,
         typer.Option("--plot", metavar="FILE", help="Roofline of the layers (.svg, .png or .pdf)."),
     ] = None,
+    energy: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TABLE", help=f"Energy by a table of costs: {', '.join(TABLES)} or FILE.toml."
+        ),
+    ] = None,
     strict: Annotated[
         bool, typer.Option("--strict", help="Refuse operators that would run on the host.")
     ] = False,
@@ -133,6 +141,9 @@ def run_command(
         if target not in CLOCKED:
             raise UserError(f"--plot needs a target with a clock ({', '.join(CLOCKED)})")
         check_plot(figure)
+    if energy is not None and target not in CLOCKED:
+        raise UserError(f"--energy needs a target with a clock ({', '.join(CLOCKED)})")
+    costs = None if energy is None else load_costs(energy)
     for path in (output, report, trace):
         if path is not None:
             check_writable(path)
@@ -150,6 +161,8 @@ def run_command(
             feeds = session.random_inputs()
         results = session.run_fixed(None, feeds)
         summary = {**session.report, "random_input": random}
+    if costs is not None:
+        summary = add_energy(summary, costs)
     if output is not None:
         arrays = {}
         for name, result in results.items():
@@ -167,6 +180,8 @@ def run_command(
         _print_json(summary)
         return
     Console(highlight=False).print(layer_table(summary))
+    if costs is not None:
+        Console(highlight=False).print(energy_table(summary))
     if random:
         typer.echo("no --input: ran on random numbers from a fixed seed")
     for node in summary["host"]:

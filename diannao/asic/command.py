@@ -51,7 +51,9 @@ def synth_command(
     ] = None,
     folder: Annotated[
         Path | None,
-        typer.Option("-o", "--output", metavar="DIR", help="For synth.json and netlist.v."),
+        typer.Option(
+            "-o", "--output", metavar="DIR", help="For synth.json, netlist.v, energy.toml."
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="JSON instead of a table.")] = False,
 ) -> None:

@@ -13,6 +13,7 @@ from hw.errors import UserError
 from sim.execution import Progress
 
 from ..configs import load_config
+from ..energy import measured_costs
 from ..files import make_folder, write_all
 from .activity import Activity
 from .flow import MacroModel, map_component
@@ -52,7 +53,8 @@ def synthesise(
     dont_use : patterns of library cells to leave alone
     activity : a VCD file of a simulation that contains the part; None assumes a rate for all
     scope : where in the VCD file the part is; None for an instance that is called like it
-    folder : where synth.json and netlist.v go (made if it is not there); None writes nothing
+    folder : where synth.json and netlist.v go, and energy.toml if a table of energy costs follows
+        (see ``measured_costs``). It is made if it is not there; None writes nothing.
     progress : callback
 
     Returns
@@ -101,8 +103,9 @@ def synthesise(
         "diannao": version("diannao"),
     }
     if folder is not None:
-        write_all(
-            Path(folder),
-            {"synth.json": json.dumps(result, indent=2) + "\n", "netlist.v": mapped.netlist},
-        )
+        files = {"synth.json": json.dumps(result, indent=2) + "\n", "netlist.v": mapped.netlist}
+        costs = measured_costs(result)
+        if costs is not None:
+            files["energy.toml"] = costs
+        write_all(Path(folder), files)
     return result
