@@ -56,7 +56,7 @@ def layer_of(node: Conv | Gemm | Pool | Add, tag: int, graph: Graph, config: Con
         )  # fmt: skip
         inputs = n * c * prod(covered(*axis) for axis in axes)
         if isinstance(node, Conv):
-            macs = outputs * c * prod(kernel)
+            macs = outputs * prod(node.weight.shape[1:])
             weights = node.weight.size + 2 * node.bias.size
             steps = -(-macs // (config.tn * config.ti))
         else:

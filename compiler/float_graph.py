@@ -78,12 +78,14 @@ class Computation(Node):
 
 @dataclass(kw_only=True)
 class Conv(Computation):
-    """2-D convolution: ``weight`` (O, C, Kh, Kw), ``bias`` (O,), ``pads`` top left bottom right."""
+    """2-D convolution: ``weight`` (O, C / groups, Kh, Kw), ``bias`` (O,), ``pads`` top left bottom
+    right."""
 
     weight: np.ndarray
     bias: np.ndarray
     strides: tuple[int, int] = (1, 1)
     pads: tuple[int, int, int, int] = (0, 0, 0, 0)
+    groups: int = 1
 
 
 @dataclass(kw_only=True)

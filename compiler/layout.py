@@ -128,10 +128,7 @@ def place(graph: Graph, config: Config, memory: MemorySettings) -> Layout:
     maps = {}
     for name, (root, first) in roots.items():
         whole, channels = storages[root].map, _extents(sliced.tensors[name].shape)[1]
-        maps[name] = replace(
-            whole, address=whole.at(offset=first * config.element_bytes), channels=channels,
-            region=Region(root, first, first + channels),
-        )  # fmt: skip
+        maps[name] = whole.slice(first, channels, config.element_bytes)
     return Layout(sliced.nodes, sliced.tensors, maps, end)
 
 
@@ -144,7 +141,9 @@ def _by_columns(
     may load whole windows from there, which fills the lanes best, in few runs.
     """
     readers = [node for node in sliced.nodes if name in inputs_of(node)]
-    if storage.extents[1] >= config.ti or not all(isinstance(node, Conv) for node in readers):
+    if storage.extents[1] >= config.ti or not all(
+        isinstance(node, Conv) and node.groups == 1 for node in readers
+    ):
         return False
     estimates = []
     for by_columns in (False, True):

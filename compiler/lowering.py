@@ -15,6 +15,7 @@ from .add import emit_add
 from .bound import layer_of
 from .conv import emit_conv
 from .emitter import Emitter
+from .grouping import slices_of
 from .layout import Layout, place
 from .maps import Map
 from .pool import emit_pool
@@ -87,15 +88,21 @@ def _emit(
         emit_pool(emitter, node, source, target, memory)
         return
     _check_reduction(node, emitter.config)
-    if isinstance(node, Conv):
-        weight, strides, pads = node.weight, node.strides, node.pads[:2]
-    else:
+    common = {"name": node.name, "shift": node.shift, "table": node.table, "memory": memory}
+    if isinstance(node, Gemm):
         source, target, weight = _classifier(node, source, target, emitter.config)
-        strides, pads = (1, 1), (0, 0)
-    emit_conv(
-        emitter, name=node.name, source=source, target=target, weight=weight, bias=node.bias,
-        strides=strides, pads=pads, shift=node.shift, table=node.table, memory=memory,
-    )  # fmt: skip
+        emit_conv(
+            emitter, source=source, target=target, weight=weight, bias=node.bias, strides=(1, 1),
+            pads=(0, 0), **common,
+        )  # fmt: skip
+        return
+    size = emitter.config.element_bytes
+    for part in slices_of(node, emitter.config):
+        emit_conv(
+            emitter, source=source.slice(part.first_channel, part.channels, size),
+            target=target.slice(part.first_output, part.outputs, size), weight=part.weight,
+            bias=part.bias, strides=node.strides, pads=node.pads[:2], **common,
+        )  # fmt: skip
 
 
 def _check_reduction(node: Conv | Gemm, config: Config) -> None:

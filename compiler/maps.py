@@ -43,6 +43,14 @@ class Map:
             self.address + n * self.pitches[0] + y * self.pitches[1] + x * self.pitches[2] + offset
         )
 
+    def slice(self, first: int, channels: int, element_bytes: int) -> "Map":
+        """Some of the channels."""
+        start = self.region.first + first
+        return replace(
+            self, address=self.address + first * element_bytes, channels=channels,
+            region=Region(self.region.storage, start, start + channels),
+        )  # fmt: skip
+
     @property
     def lies_flat(self) -> bool:
         """Whether all rows of all images form one row of evenly spaced pixels."""

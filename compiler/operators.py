@@ -194,12 +194,16 @@ def _conv(source: Source) -> Node:
             f"the weight of {source.name!r} must have shape [{wanted}] for {channels} input "
             f"channels, not {list(weight.shape)}"
         )
-    require(groups == 1, f"group must be 1, not {groups}")
+    if weight.shape[0] % groups:
+        raise UserError(
+            f"the outputs of {source.name!r} must fall into {groups} equal groups; its weight has "
+            f"{weight.shape[0]}"
+        )
     bias = source.constant(2, "bias", np.zeros(weight.shape[0]))
     return Conv(
         name=source.name, inputs=[data], outputs=[source.single_output()],
         weight=weight.reshape(*weight.shape[:2], -1, weight.shape[-1]).astype(np.float64),
-        bias=bias.astype(np.float64), **_window(source, weight.shape[2:]),
+        bias=bias.astype(np.float64), groups=groups, **_window(source, weight.shape[2:]),
     )  # fmt: skip
 
 

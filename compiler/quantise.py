@@ -178,19 +178,29 @@ class _Quantiser:
             "table": self._table(node.function, argument, node.output),
         }
         if isinstance(node, Conv):
-            return quantised.Conv(**common, strides=node.strides, pads=node.pads)
+            return quantised.Conv(
+                **common, strides=node.strides, pads=node.pads, groups=node.groups
+            )
         return quantised.Gemm(**common)
 
     def _mean_error(self, node: Conv | Gemm, weight: np.ndarray) -> np.ndarray | float:
         """What truncation adds to the layer's sums on average, in units of the sums."""
         if self.config.drop == 0:
             return 0.0
+        groups = 1
         if isinstance(node, Conv):
             rows, columns = (self._inside(node, axis) for axis in (0, 1))
             inside = np.outer(rows, columns)
+            groups = node.groups
         else:
             inside = np.ones(self.graph.tensors[node.input].shape[2:])
-        return layer_error(weight, self.low_bits[node.input], inside, self.width, self.config.drop)
+        low_bits = np.split(self.low_bits[node.input], groups, axis=1)
+        return np.concatenate(
+            [
+                layer_error(part, low, inside, self.width, self.config.drop)
+                for part, low in zip(np.split(weight, groups), low_bits, strict=True)
+            ]
+        )
 
     def _inside(self, node: Conv, axis: int) -> np.ndarray:
         """For each tap along an axis, the share of the outputs for which it meets the input."""
@@ -207,7 +217,7 @@ class _Quantiser:
         # The bias word also takes back the mean error of truncated products, and their compensation
         # constants where they only fill up the core's lanes: leave room for both.
         kernel = int(np.prod(node.weight.shape[2:]))
-        padding = 4 * node.weight[0].size + kernel * self.config.ti
+        padding = 4 * node.weight[0].size + 3 * kernel * self.config.ti
         room = bounds(2 * self.width)[1] - padding * abs(compensation(self.width, self.config.drop))
         reach = float(np.abs(node.bias).max())
         while reach * 2.0 ** (input_frac + weight_frac) > room:

@@ -105,7 +105,13 @@ def _evaluate(graph: Graph, node, result: Result) -> None:
         output = _pool(graph, node, result)
     else:
         if isinstance(node, Conv):
-            sums = _conv(node, tensors[node.input], graph.width, graph.drop)
+            x = np.split(tensors[node.input], node.groups, axis=1)
+            weight = np.split(node.weight, node.groups)
+            groups = zip(x, weight, strict=True)
+            sums = np.concatenate(
+                [_conv(node, x, w, graph.width, graph.drop) for x, w in groups], axis=1
+            )
+            sums += node.bias.astype(np.int64)[:, None, None]
         elif isinstance(node, Gemm):
             sums = _gemm(node, tensors[node.input], graph.width, graph.drop)
         elif isinstance(node, Add):
@@ -224,8 +230,9 @@ def _gemm(node: Gemm, x: np.ndarray, width: int, drop: int) -> np.ndarray:
     return sums + node.bias.astype(np.int64)
 
 
-def _conv(node: Conv, x: np.ndarray, width: int, drop: int) -> np.ndarray:
-    outputs, channels, kh, kw = node.weight.shape
+def _conv(node: Conv, x: np.ndarray, weight: np.ndarray, width: int, drop: int) -> np.ndarray:
+    """Sums of one group, without bias."""
+    outputs, channels, kh, kw = weight.shape
     top, left, bottom, right = node.pads
     padded = np.pad(x, ((0, 0), (0, 0), (top, bottom), (left, right)))
     windows = np.lib.stride_tricks.sliding_window_view(padded, (kh, kw), axis=(2, 3))
@@ -241,8 +248,7 @@ def _conv(node: Conv, x: np.ndarray, width: int, drop: int) -> np.ndarray:
                 piece = windows[n : n + images, :, y : y + rows]  # (images, C, rows, W, Kh, Kw)
                 yield piece.transpose(1, 4, 5, 0, 2, 3).reshape(taps, -1)
 
-    sums = _products(node.weight.reshape(outputs, taps), columns, width, drop)
-    sums += node.bias.astype(np.int64)[:, None]
+    sums = _products(weight.reshape(outputs, taps), columns, width, drop)
     return sums.reshape(outputs, batch, height, breadth).transpose(1, 0, 2, 3)
 
 

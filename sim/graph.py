@@ -36,13 +36,14 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Conv:
-    """2-D convolution, dilation 1, groups 1: y = table(requantise(bias + sum T(x, w), shift)).
+    """2-D convolution, dilation 1: y = table(requantise(bias + sum T(x, w), shift)).
 
-    The sum runs over all ``C * Kh * Kw`` taps of every output; taps in the padding have x = 0 (and
-    thus contribute the multiplier's compensation constant).
+    Input channels and outputs fall into ``groups`` of equal size; outputs see the channels of their
+    own group only. The sum runs over all ``C / groups * Kh * Kw`` taps of every output; taps in the
+    padding have x = 0 (and thus contribute the multiplier's compensation constant).
 
-    ``weight`` is (O, C, Kh, Kw), ``bias`` (O,) of 2*width bits in units of the accumulator;
-    ``pads`` is (top, left, bottom, right).
+    ``weight`` is (O, C / groups, Kh, Kw), ``bias`` (O,) of 2*width bits in units of the
+    accumulator; ``pads`` is (top, left, bottom, right).
     """
 
     name: str
@@ -54,6 +55,7 @@ class Conv:
     pads: tuple[int, int, int, int]
     shift: int
     table: Table
+    groups: int = 1
     op: str = "Conv"
 
 

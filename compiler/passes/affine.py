@@ -13,7 +13,7 @@ def fold_affine(graph: FloatGraph) -> None:
 
     Behind a convolution or classifier layer that nobody else reads, they change its weights and
     bias. Elsewhere, one scale and offset for all channels is an activation; different ones are a
-    layer with a diagonal weight matrix. What is linear can be folded in one step after the other.
+    layer of one weight per channel. What is linear can be folded in one step after the other.
     """
     for node in [node for node in graph.nodes if isinstance(node, Affine)]:
         maker = graph.producer(node.input)
@@ -39,7 +39,7 @@ def _standalone(graph: FloatGraph, node: Affine) -> Activation | Conv | Gemm:
     if (node.scale == node.scale[0]).all() and (node.offset == node.offset[0]).all():
         step = Linear(float(node.scale[0]), float(node.offset[0]))
         return Activation(**common, function=IDENTITY.then(Function((step,))))
-    diagonal = np.diag(node.scale)
     if len(graph.tensors[node.input].shape) == 2:
-        return Gemm(**common, weight=diagonal, bias=node.offset, raw=raw)
-    return Conv(**common, weight=diagonal[:, :, None, None], bias=node.offset, raw=raw)
+        return Gemm(**common, weight=np.diag(node.scale), bias=node.offset, raw=raw)
+    weight = node.scale[:, None, None, None]
+    return Conv(**common, weight=weight, bias=node.offset, groups=len(weight), raw=raw)

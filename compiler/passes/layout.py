@@ -98,6 +98,8 @@ def _conv_of_vector(graph: FloatGraph, node: Conv, inputs: list[str]) -> bool:
     shape, result = graph.tensors[node.input].shape, graph.tensors[node.output].shape
     if len(graph.tensors[x].shape) != 2 or shape[2:] != (1, 1) or result[2:] != (1, 1):
         return False
+    if node.groups != 1:
+        return False
     top, left = node.pads[:2]
     gemm = Gemm(
         name=node.name, inputs=[x], outputs=[node.output], weight=node.weight[:, :, top, left],

@@ -67,11 +67,15 @@ class Network:
             (width + pads[1] + pads[3] - kernel[1]) // strides[1] + 1,
         )
 
-    def conv(self, x: str, outputs: int, kernel=(3, 3), strides=(1, 1), pads=(0, 0, 0, 0)) -> str:
+    def conv(
+        self, x: str, outputs: int, kernel=(3, 3), strides=(1, 1), pads=(0, 0, 0, 0), groups=1
+    ) -> str:
         batch, channels = self.shape(x)[:2]
         y = self._tensor(batch, outputs, *self._windows(x, kernel, strides, pads))
-        weight, bias, shift = self._weights(outputs, channels, *kernel)
-        self.nodes.append(Conv(f"conv {y}", x, y, weight, bias, strides, pads, shift, self.table()))
+        weight, bias, shift = self._weights(outputs, channels // groups, *kernel)
+        self.nodes.append(
+            Conv(f"conv {y}", x, y, weight, bias, strides, pads, shift, self.table(), groups)
+        )
         return y
 
     def gemm(self, x: str, outputs: int) -> str:

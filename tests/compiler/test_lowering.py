@@ -72,9 +72,10 @@ def networks(draw, config: Config, layers: int):
         kinds = ["gemm", "add", "concat"] + (["conv", "pool", "conv"] if len(shape) == 4 else [])
         kind = draw(st.sampled_from(kinds))
         if kind == "conv":
-            names.append(
-                net.conv(x, draw(st.integers(1, 14)), *windows(draw, *shape[2:], inside=False))
-            )
+            groups = draw(st.sampled_from([n for n in range(1, 15) if not shape[1] % n]))
+            outputs = groups * draw(st.integers(1, 14 // groups))
+            parameters = windows(draw, *shape[2:], inside=False)
+            names.append(net.conv(x, outputs, *parameters, groups))
         elif kind == "gemm":
             names.append(net.gemm(x, draw(st.integers(1, 20))))
         elif kind == "pool":
@@ -119,6 +120,28 @@ def test_convolution_shapes(config, channels, kernel, stride):
     x = net.input(2, channels, 13, 12)
     net.conv(x, 19, kernel, (stride, stride), (1, 0, 2, 3))
     check(net.graph(), config)
+
+
+@pytest.mark.parametrize("config", [TINY, PAPER.replace(drop=8)], ids=lambda c: f"{c.tn}x{c.ti}")
+@pytest.mark.parametrize(
+    ("channels", "outputs", "groups", "steps"),
+    [
+        # Steps on 16x16: groups that fill the lanes one by one, smaller ones several together.
+        (96, 64, 2, 2 * 3 * 2),
+        (48, 48, 48, 3),
+        (40, 80, 40, 5),
+        (24, 24, 4, 2 * 1),
+        (35, 14, 7, 3),
+    ],
+)  # fmt: skip
+def test_grouped_convolutions(config, channels, outputs, groups, steps):
+    net = Network(config, seed=1)
+    x = net.input(2, channels, 5, 4)
+    net.conv(x, outputs, (1, 1), groups=groups)
+    net.conv(x, outputs, (3, 2), (2, 1), (1, 0, 1, 1), groups)
+    _, done = check(net.graph(), config)
+    if config.tn == 16:
+        assert done.layers[0].active == 2 * 5 * 4 * steps
 
 
 @pytest.mark.parametrize(

@@ -51,6 +51,22 @@ def test_convolution(channels, kernel, attributes, config):
     assert result.steps <= 1.5 + 0.35 * np.sqrt(taps)
 
 
+@pytest.mark.parametrize("config", [Config(), TRUNCATED, NARROW], ids=lambda c: c.name)
+@pytest.mark.parametrize(("channels", "outputs", "groups"), [(4, 6, 2), (6, 6, 6), (3, 12, 3)])
+def test_grouped_convolution(channels, outputs, groups, config):
+    """Also what truncation adds on average, which differs from group to group."""
+    model = one_node(
+        "Conv", (2, channels, 9, 8),
+        {"w": weights(outputs, channels // groups, 3, 3), "b": weights(outputs, seed=1)},
+        pads=[1, 1, 1, 1], group=groups,
+    )  # fmt: skip
+    image = images(2, channels, 9, 8)
+    image["x"] *= np.linspace(0.2, 1, channels, dtype=np.float32)[:, None, None]
+    result = compare(model, image, config)
+    assert result.ops == ["Conv"]
+    assert result.steps <= 1.5 + 0.35 * np.sqrt(9 * channels / groups)
+
+
 @pytest.mark.parametrize("config", [Config(), TRUNCATED], ids=lambda c: c.name)
 @pytest.mark.parametrize("op", ["Relu", "LeakyRelu", "Sigmoid", "Tanh", "HardSigmoid", "Clip"])
 @pytest.mark.parametrize("alone", [True, False])

@@ -36,14 +36,15 @@ def finish(total: int, shift: int, table: Table, width: int, drop: int) -> int:
 
 def naive_conv(node: Conv, x, shape, width, drop):
     y = np.zeros(shape, dtype=np.int64)
-    _, channels, kh, kw = node.weight.shape
+    outputs, channels, kh, kw = node.weight.shape
     for n, o, i, j in itertools.product(*map(range, shape)):
         total = int(node.bias[o])
+        first = o // (outputs // node.groups) * channels
         for c, u, v in itertools.product(range(channels), range(kh), range(kw)):
             row = i * node.strides[0] + u - node.pads[0]
             column = j * node.strides[1] + v - node.pads[1]
             inside = 0 <= row < x.shape[2] and 0 <= column < x.shape[3]
-            value = int(x[n, c, row, column]) if inside else 0
+            value = int(x[n, first + c, row, column]) if inside else 0
             total += truncated_product(value, int(node.weight[o, c, u, v]), width, drop)
         y[n, o, i, j] = finish(total, node.shift, node.table, width, drop)
     return y
@@ -73,6 +74,19 @@ def test_conv_equals_loop_over_products(width, drop, chunk, monkeypatch):
         expected = naive_conv(node, x, (shape[0], 3, *out), width, drop)
         np.testing.assert_array_equal(result.tensors["y"], expected)
         assert result.tensors["y"].dtype == np.int64
+
+
+@pytest.mark.parametrize(("channels", "outputs", "groups"), [(4, 6, 2), (3, 3, 3), (2, 6, 2)])
+def test_grouped_conv_equals_loop_over_products(channels, outputs, groups):
+    rng = np.random.default_rng(2)
+    node = Conv(
+        "n", "x", "y", integers(rng, (outputs, channels // groups, 2, 3), 16),
+        integers(rng, outputs, 32), (1, 2), (0, 1, 1, 1), 14, BENT, groups,
+    )  # fmt: skip
+    x = integers(rng, (2, channels, 4, 5), 16)
+    graph = graph_of(node, {"x": x.shape}, {"y": (2, outputs, 4, 3)}, 16, 8)
+    expected = naive_conv(node, x, (2, outputs, 4, 3), 16, 8)
+    np.testing.assert_array_equal(golden.run(graph, {"x": x}).tensors["y"], expected)
 
 
 @pytest.mark.parametrize(("width", "drop"), [(16, 0), (16, 11), (8, 8)])
