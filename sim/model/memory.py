@@ -28,21 +28,27 @@ class ReadChannel:
         self.width = width
         self._port = port
         self._latency = latency
-        self._burst = 0
+        self._seen = 0  # bursts
+        self._queue: deque[tuple[int, int]] = deque()  # first tick and beats of each
         self._left = 0
         self._times: list[int] = []
         self._last = NEVER
         self.request = _LATER
 
     def look(self, before: int) -> None:
-        """See whether there is a new burst."""
-        if self.request == _LATER and self._burst < self._port.issued:
-            self._next()
+        """See whether there are new bursts."""
+        port = self._port
+        if self._seen < port.issued:
+            new = slice(self._seen, port.issued)
+            first = (port.taken[new] + self._latency).tolist()
+            self._queue.extend(zip(first, port.beats[new].tolist(), strict=True))
+            self._seen = port.issued
+            if self.request == _LATER:
+                self._next()
 
     def _next(self) -> None:
-        port, burst = self._port, self._burst
-        self._left = int(port.first_beat[burst + 1] - port.first_beat[burst])
-        self.request = max(int(port.taken[burst]) + self._latency, self._last)
+        first, self._left = self._queue.popleft()
+        self.request = max(first, self._last)
 
     def grant(self, tick: int) -> None:
         """The next beat goes to R in the cycle after ``tick``."""
@@ -52,8 +58,7 @@ class ReadChannel:
         if self._left:
             self.request = tick + 1
             return
-        self._burst += 1
-        if self._burst < self._port.issued:
+        if self._queue:
             self._next()
         else:
             self.request = _LATER
@@ -232,7 +237,15 @@ class Memory:
                     elif self._refused < 0:
                         self._refused = place
             left[tick] = credit
-            tick = max(min([channel.request for channel in channels]), tick + 1)
+            sole, tick, others = self._soonest()
+            unrefused = self._refused < 0
+            while unrefused and last < tick < others and tick <= limit and credit + bandwidth > 0:
+                # Nobody else asks.
+                credit = min(credit + (tick - last) * bandwidth, bandwidth) - sole.width
+                last, left[tick] = tick, credit
+                sole.grant(tick)
+                tick = sole.request
+            tick = max(min(tick, others), last + 1)
             if self._refused >= 0 and credit <= 0:
                 # Until there is credit again, everybody is refused.
                 pause = min(-credit // bandwidth, limit - last)
@@ -244,6 +257,17 @@ class Memory:
         for channel in channels:
             channel.deliver()
         return True
+
+    def _soonest(self) -> tuple[ReadChannel | SharedReadChannel | WriteChannel, int, int]:
+        """The channel that asks next, when it does, and when another one does."""
+        sole, first, second = self._channels[0], _LATER, _LATER
+        for channel in self._channels:
+            request = channel.request
+            if request < first:
+                sole, first, second = channel, request, first
+            elif request < second:
+                second = request
+        return sole, first, second
 
     def _make_up(self, channel: ReadChannel | SharedReadChannel | WriteChannel) -> None:
         """Grant a beat that should have been in a tick that is over, from what that had left."""

@@ -33,6 +33,7 @@ class ReadPort:
     Members
     -------
     count : bursts, all together
+    beats : of each burst
     first_beat : number of the first beat of each burst
     issued : bursts that have been sent
     taken : for each of them the cycle in which it was sent on to AR
@@ -43,7 +44,7 @@ class ReadPort:
 
     def __init__(self, beats: np.ndarray, outstanding: int, latency: int | None):
         self.count = len(beats)
-        self._beats = beats
+        self.beats = beats
         self.first_beat = np.concatenate([[0], np.cumsum(beats)])
         self._outstanding = outstanding
         self._latency = latency
@@ -80,7 +81,7 @@ class ReadPort:
             if first:
                 shift[0] = max(shift[0], self.beat[at[0] - 1] + 1 - at[0])
             np.maximum.accumulate(shift, out=shift)
-            times = np.repeat(shift, self._beats[first:last])
+            times = np.repeat(shift, self.beats[first:last])
             times += np.arange(at[0], at[-1])
             self.deliver(times)
 

@@ -135,8 +135,13 @@ def results(config: Config, memory: MemorySettings, layers: dict[str, Graph]) ->
 
 
 def check(found: list[Result]) -> None:
-    """The model is within 1 % of RTL in all that it says."""
+    """The model is within 1 % of RTL in all that it says, and mostly exact.
+
+    It begins with a memory out of reset, while in RTL the layer before has left its mark on the
+    order in which the ports are served, so now and then there is a cycle between them.
+    """
     assert max(abs(result.error) for result in found) <= 0.01
+    assert sum(result.error == 0 for result in found) >= 0.8 * len(found)
     for result in found:
         rtl, model = result.rtl, result.model
         assert model.bytes == rtl.bytes, result.name
