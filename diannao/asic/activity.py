@@ -16,7 +16,7 @@ class Activity:
     ----------
     path : the file, for example from ``diannao run --trace FILE.vcd``
     scope : instance path of the module in the hierarchy, dots between names. It may begin anywhere;
-        an empty path is the first module that has a port ``clk``.
+        of several that fit the innermost counts (Verilator has the top inside a scope of its name).
 
     Raises
     ------
@@ -39,12 +39,12 @@ class Activity:
         scopes = [
             name.rpartition(".")[0] for name in self._signals if name.rpartition(".")[2] == "clk"
         ]
-        wanted = f".{scope}" if scope else ""
-        fitting = [found for found in scopes if f".{found}".endswith(wanted)]
+        fitting = [found for found in scopes if f".{found}".endswith(f".{scope}")]
         if not fitting:
-            place = f"a module {scope!r} with a clock" if scope else "a module with a clock"
-            raise UserError(f"the waveforms in {str(self.path)!r} do not show {place}")
-        prefix = min(fitting, key=len)
+            raise UserError(
+                f"the waveforms in {str(self.path)!r} do not show a module {scope!r} with a clock"
+            )
+        prefix = max(fitting, key=len)
         codes = {
             code: width
             for name, (code, width) in self._signals.items()

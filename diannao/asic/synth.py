@@ -80,8 +80,7 @@ def synthesise(
     toggles = None
     if activity is not None:
         progress("reading waveforms")
-        where = ("" if top == "core" else top) if scope is None else scope
-        toggles = Activity(Path(activity), where)
+        toggles = Activity(Path(activity), top if scope is None else scope)
     if folder is not None:
         make_folder(Path(folder))
     model = MacroModel(macro_area, macro_delay)

@@ -112,13 +112,16 @@ def measured_costs(result: dict[str, Any]) -> str | None:
         return None
     relative = load_costs("relative").cost
     config, period = result["configuration"], result["period_ns"]
-    nfu = sum(
-        block["power_mw"]["total"] for block in result["blocks"] if block["name"].startswith("NFU")
-    )
+    nfu, rest = 0.0, 0.0
+    for block in result["blocks"]:
+        power = block["power_mw"]["total"]
+        if block["name"].startswith("NFU"):
+            nfu += power
+        else:
+            rest += power
     mac = nfu * period / (config["tn"] * config["ti"])
-    rest = (result["power_mw"]["total"] - nfu) * period
     cost = {event: value * mac for event, value in relative.items()}
-    cost |= {"mac": mac, "hop": 0.0, "pool": mac, "cycle": max(rest, 0.0)}
+    cost |= {"mac": mac, "hop": 0.0, "pool": mac, "cycle": rest * period}
     source = (
         f"diannao synth --top {result['top']}, configuration {result['config']}, in"
         f" {result['library']} at {period:.3g} ns ({result['activity']}); buffers and memory by"

@@ -218,6 +218,7 @@ def test_activity_counts_toggles(tmp_path):
         "$upscope $end\n$upscope $end\n$enddefinitions $end\n"
         '#0\n$dumpvars\n0!\n0"\nb10x #\n$end\n#1\n1!\n1"\n#2\n0!\nb110 #\n#3\n1!\n0"\n#4\n0!\n'
     )
+    assert Activity(path, "top.dut").cycles == 2
     activity = Activity(path, "dut")
     assert activity.cycles == 2
     assert activity.rate("") == pytest.approx(3 / 2 / 4)
