@@ -91,9 +91,21 @@ def run_command(
         Path | None,
         typer.Option("--input", metavar="FILE.npz", help="One array per input, by ONNX name."),
     ] = None,
-    config: Configuration = DEFAULT,
+    config: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|FILE.toml",
+            help=f"Configuration of the core; without, {DEFAULT} or what is on the board.",
+        ),
+    ] = None,
     settings: Settings = None,
-    target: Annotated[str, typer.Option(help="golden, isa, verilator or icarus.")] = "verilator",
+    target: Annotated[
+        str,
+        typer.Option(
+            metavar="TARGET",
+            help="golden, isa, verilator, icarus, a serial port with a board, or sim:BOARD.",
+        ),
+    ] = "verilator",
     output: Annotated[
         Path | None,
         typer.Option(metavar="FILE.npz", help="Outputs: NAME, NAME.int and NAME.frac."),

@@ -27,7 +27,7 @@ from .equality import MismatchError, check_equal
 from .files import read_npz
 from .interface import Interface, Value
 from .report import Record
-from .targets import TARGETS, make_target
+from .targets import TARGETS, is_board, make_target, open_board
 
 __all__ = ["MismatchError", "Output", "Session", "Value"]
 
@@ -58,9 +58,11 @@ class Session:
     Parameters
     ----------
     model : an .onnx file, its bytes, or a model
-    config : name of a configuration, a .toml file, or a Config (default: the paper's 16x16 core)
+    config : name of a configuration, a .toml file, or a Config (default: the paper's 16x16 core,
+        or the core that is on the board)
     target : "golden" (numpy integers), "isa" (the program, interpreted), "verilator" or "icarus"
-        (the generated Verilog, simulated)
+        (the generated Verilog, simulated), a serial port such as "/dev/ttyUSB0" (the board that is
+        connected to it), or "sim:BOARD" (a board with its serial line, simulated)
     settings : changes of the configuration, each "KEY=VALUE"
     calibration : sample inputs that decide the fraction bits: arrays by input name, or an .npz
         file. Without it, the inputs of the first run serve.
@@ -105,12 +107,23 @@ class Session:
         trace_cycles: tuple[int, int] | None = None,
         progress: Progress | None = None,
     ):
-        if target not in TARGETS:
-            raise UserError(f"target must be one of {', '.join(TARGETS)}, not {target!r}")
+        if target not in TARGETS and not is_board(target):
+            raise UserError(
+                f"target must be one of {', '.join(TARGETS)}, a serial port or sim:BOARD, "
+                f"not {target!r}"
+            )
         if trace is not None and target != "verilator":
             raise UserError(f"waveforms need the target verilator, not {target!r}")
         if batch < 1:
             raise UserError(f"batch must be at least 1, not {batch!r}")
+        self._progress = progress or _silent
+        self._target: Target | None = None
+        if is_board(target):
+            board = open_board(target, every=check, progress=self._progress)
+            self._target = board
+            memory = memory or board.memory
+            if config is None:
+                config = board.config
         self.config = load_config(config, list(settings))
         self._source = model
         self._strict = strict
@@ -118,7 +131,6 @@ class Session:
         self._memory = memory or MemorySettings()
         self._largest = batch
         self._check = check
-        self._progress = progress or _silent
         self._compiled: dict[int, Compiled] = {}
         self._samples: dict[str, np.ndarray] | None = None
         self._float_error: dict[str, float] | None = None
@@ -136,7 +148,6 @@ class Session:
             self._samples = dict(calibration) if given else read_npz(Path(calibration))
         self._trace = None if trace is None else Path(trace)
         self._trace_cycles = trace_cycles
-        self._target: Target | None = None
 
     # What ONNX Runtime has, too.
 

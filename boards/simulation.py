@@ -1,0 +1,124 @@
+"""A board, simulated: its Verilog in Verilator, its serial line at a pseudo-terminal."""
+
+import ctypes
+import os
+import shutil
+import threading
+import tty
+from collections.abc import Callable
+from pathlib import Path
+
+from amaranth.lib import wiring
+
+import hw
+from hw.errors import UserError
+from sim.cache import cached, digest
+from sim.cosim import simulator_environment, to_verilog
+from sim.verilator.build import Compiler, run
+
+from .catalog import Board
+
+__all__ = ["LineSimulation", "simulate_board"]
+
+_HERE = Path(__file__).parent
+_DIVISOR = 4
+_VERILATE = ("--cc", "-O3", "--x-assign", "fast", "--x-initial", "fast", "--no-timing",
+             "--assert", "-Wno-fatal", "-Wno-lint", "-Wno-style", "-Wno-MULTIDRIVEN",
+             "--top-module", "board", "--prefix", "Vboard", "--Mdir", "model")  # fmt: skip
+
+
+def _sources() -> list[bytes]:
+    files = [*Path(hw.__file__).parent.rglob("*.py"), *_HERE.rglob("*.py")]
+    return [path.read_bytes() for path in sorted(files)]
+
+
+def _library(key: str, make_top: Callable[[], wiring.Component]) -> Path:
+    """The shared library of a component with ``rx`` and ``tx``, built or found built."""
+    if shutil.which("g++") is None:
+        raise UserError("a C++ compiler is needed for Verilator; install it: apt-get install g++")
+    environment = simulator_environment("verilator")
+    root = Path(environment["VERILATOR_ROOT"])
+    compiler = Compiler(root, environment, None)
+    models = sorted((_HERE / "models").glob("*.v"))
+    harness = _HERE / "harness.cpp"
+    parts = [path.read_bytes() for path in (*models, harness)]
+    key = digest(key, compiler.key, *_VERILATE, *parts, *_sources())
+
+    def make(folder: Path) -> None:
+        (folder / "board.sv").write_text(to_verilog(make_top(), "board"))
+        for path in models:
+            shutil.copy(path, folder)
+        command = [str(root / "bin" / "verilator_bin"), *_VERILATE, "-y", ".", "board.sv"]
+        run(command, environment, folder)
+        model = folder / "model"
+        compiler.compile([harness, *model.glob("*.cpp")], model, model)
+        compiler.link([*model.glob("*.o"), *compiler.runtime().glob("*.o")], folder / "board.so")
+        shutil.rmtree(model)
+
+    return cached("board", key, make) / "board.so"
+
+
+class LineSimulation:
+    """Runs a component with ``rx`` and ``tx`` in a thread until it is closed.
+
+    Parameters
+    ----------
+    key : identifies the component, together with the source files
+    make_top : makes the component
+    divisor : cycles per bit of its line
+
+    Attributes
+    ----------
+    port : the pseudo-terminal that is its serial port
+    """
+
+    def __init__(self, key: str, make_top: Callable[[], wiring.Component], divisor: int):
+        library = ctypes.CDLL(str(_library(key, make_top)))
+        library.board_new.restype = ctypes.c_void_p
+        library.board_cycles.restype = ctypes.c_uint64
+        library.board_cycles.argtypes = library.board_stop.argtypes = [ctypes.c_void_p]
+        library.board_reset.argtypes = library.board_delete.argtypes = [ctypes.c_void_p]
+        library.board_run.argtypes = [ctypes.c_void_p, ctypes.c_int]
+        library.board_faults.argtypes = [ctypes.c_void_p, ctypes.c_uint32]
+        self._library = library
+        self._board = library.board_new(divisor)
+        self._master, self._slave = os.openpty()
+        tty.setraw(self._slave)  # held open, so that users may come and go
+        os.set_blocking(self._master, False)
+        self.port = os.ttyname(self._slave)
+        self._thread = threading.Thread(
+            target=library.board_run, args=(self._board, self._master), daemon=True
+        )
+        self._thread.start()
+
+    def reset(self) -> None:
+        """Push the reset button."""
+        self._library.board_reset(self._board)
+
+    def spoil(self, per_million: int) -> None:
+        """From now on so many of a million bytes are dropped, repeated or changed."""
+        self._library.board_faults(self._board, per_million)
+
+    @property
+    def cycles(self) -> int:
+        """Clock cycles simulated so far."""
+        return self._library.board_cycles(self._board)
+
+    def close(self) -> None:
+        """Stop."""
+        if self._thread.is_alive():
+            self._library.board_stop(self._board)
+            self._thread.join()
+            self._library.board_delete(self._board)
+            os.close(self._master)
+            os.close(self._slave)
+
+
+def simulate_board(board: Board) -> LineSimulation:
+    """The simulated ``board``; everything but clock generation and pin buffers is in it.
+
+    Its line is as fast as it can be, four clock cycles per bit, for the sake of the simulation.
+    """
+    board = board.changed(baud=board.clock // _DIVISOR)
+    key = repr((board.name, board.config, board.clock, board.memory_text))
+    return LineSimulation(key, board.make_top, _DIVISOR)
