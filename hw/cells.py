@@ -37,7 +37,8 @@ class CellLibrary:
             self._modules[name] = rtlil.convert(component, name=name, emit_src=False)
         inputs = set(re.findall(r"^  wire.* input .*\\(\w+)$", self._modules[name], re.MULTILINE))
         ports = {}
-        for (port, *_), member, value in component.signature.flatten(component):
+        for path, member, value in component.signature.flatten(component):
+            port = "__".join(map(str, path))
             ports[f"{'i' if member.flow is wiring.In else 'o'}_{port}"] = value
         if "clk" in inputs:
             ports["i_clk"] = ClockSignal()

@@ -1,0 +1,19 @@
+"""Meshes on both simulators: all virtual channels, and so few places that everything blocks."""
+
+import pytest
+
+from hw.mesh.mesh import Mesh
+from tests.hw.mesh.traffic import mesh_config
+
+PARAMETERS = {
+    "2x2": {"rows": 2, "columns": 2, "data_width": 64, "link_depth": 16, "link_latency": 9,
+            "link_interval": (303, 200)},
+    "3x2": {"rows": 2, "columns": 3, "data_width": 64, "vcs": 2, "local_depth": 2, "link_depth": 2,
+            "fifo": 3, "link_latency": 2, "link_interval": (1, 1)},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_mesh(bench, name):
+    parameters = PARAMETERS[name]
+    bench(Mesh(config=mesh_config(parameters)), "mesh", "tests.hw.mesh.bench_mesh", parameters)
