@@ -2,18 +2,27 @@
 
 from compiler.bound import bound_cycles, layer_of
 from hw.diannao.config import Config
+from sim.program import Layer
 
 from .graphs import graph_of
 from .layers import Benchmark
 
-__all__ = ["bound_of", "crop"]
+__all__ = ["bound_of", "bytes_of", "crop"]
+
+
+def _layer(benchmark: Benchmark, config: Config) -> Layer:
+    graph = graph_of(benchmark, config)
+    return layer_of(graph.nodes[0], 0, graph, config)  # type: ignore[arg-type]
 
 
 def bound_of(benchmark: Benchmark, config: Config) -> float:
     """The layer's lower bound in cycles."""
-    graph = graph_of(benchmark, config)
-    layer = layer_of(graph.nodes[0], 0, graph, config)  # type: ignore[arg-type]
-    return bound_cycles(layer, config, benchmark.memory.bandwidth)
+    return bound_cycles(_layer(benchmark, config), config, benchmark.memory.bandwidth)
+
+
+def bytes_of(benchmark: Benchmark, config: Config) -> int:
+    """Bytes of the layer's inputs, weights, biases and outputs."""
+    return sum(_layer(benchmark, config).bytes.values())
 
 
 def crop(benchmark: Benchmark, config: Config, most: float) -> Benchmark:

@@ -22,7 +22,7 @@ from sim.verilator.target import VerilatorTarget
 
 from ..equality import check_equal
 from ..report import LayerRecord
-from .crop import bound_of, crop
+from .crop import bound_of, bytes_of, crop
 from .graphs import fitted, graph_of, random_numbers
 from .layers import Benchmark
 
@@ -140,7 +140,14 @@ class Bench:
 
     def _estimate(self, layer: Benchmark) -> LayerRecord:
         self._progress(f"{layer.name}: performance model")
-        program = program_of(layer, graph_of(layer, self.config), self.config)
+        graph = graph_of(layer, self.config)
+        need, reach = bytes_of(layer, self.config), 1 << self.config.address_width
+        if need > reach:
+            raise UserError(
+                f"all of it takes {need:.3g} bytes of memory, {self.config.address_width} address "
+                f"bits reach {reach:.3g}"
+            )
+        program = program_of(layer, graph, self.config)
         return record(program, estimate(program, memory=layer.memory), layer.memory)
 
     def _target(self, memory: MemorySettings) -> VerilatorTarget:
