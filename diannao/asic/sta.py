@@ -170,12 +170,13 @@ set_output_delay 0 -clock clk [all_outputs]
 
 
 def _report_paths() -> str:
-    return "".join(
-        f"""\
-foreach path [find_timing_paths {ends}] {{ puts "@{name}=[get_property $path slack]" }}
-"""
-        for name, ends in _KINDS.items()
-    )
+    commands = ["set registers [llength [all_registers -clock_pins]]"]
+    for name, ends in _KINDS.items():
+        paths = (
+            f'foreach path [find_timing_paths {ends}] {{puts "@{name}=[get_property $path slack]"}}'
+        )
+        commands.append(f"if {{$registers}} {{{paths}}}" if "register" in name else paths)
+    return "\n".join(commands) + "\n"
 
 
 def _power(netlist: Netlist, library: Library, activity: Activity | float) -> str:

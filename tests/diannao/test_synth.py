@@ -308,3 +308,14 @@ def test_fanout_is_limited(library, tmp_path):
         loads[cell["connections"]["A"][0]] = loads.get(cell["connections"]["A"][0], 0) + 1
     assert max(loads.values()) <= Library.FANOUT
     assert sum(cell["type"] == "BUF" for cell in content["cells"].values()) == 13
+
+
+@needs_opensta
+def test_combinational(library):
+    """Without registers there are only paths from inputs to outputs."""
+    multiplier = Multiplier(width=8, drop=3, style="array", stages=0)
+    mapped = map_component(multiplier, "top", library, Yosys())
+    assert mapped.timing is not None
+    assert set(mapped.timing.paths) == {"input to output"}
+    assert mapped.timing.critical_ns > 2
+    assert mapped.blocks[0].flip_flops == 0
