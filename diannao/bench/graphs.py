@@ -19,20 +19,24 @@ Numbers = Callable[[int, tuple[int, ...]], np.ndarray]
 """Makes integers of so many bits, in an array of this shape."""
 
 
+def _dtype(bits: int) -> np.dtype:
+    return np.min_scalar_type(bounds(bits)[0])
+
+
 def random_numbers(seed: int) -> Numbers:
-    """Uniform numbers over the whole range."""
+    """Uniform numbers over the whole range, in the smallest type that holds it."""
     rng = np.random.default_rng(seed)
 
     def numbers(bits: int, shape: tuple[int, ...]) -> np.ndarray:
         low, high = bounds(bits)
-        return rng.integers(low, high, shape, dtype=f"i{bits // 8}", endpoint=True)
+        return rng.integers(low, high, shape, dtype=_dtype(bits), endpoint=True)
 
     return numbers
 
 
 def zeros(bits: int, shape: tuple[int, ...]) -> np.ndarray:
     """Zeros that take no memory, for a graph of which only the shapes matter."""
-    return np.broadcast_to(np.zeros((), dtype=f"i{bits // 8}"), shape)
+    return np.broadcast_to(np.zeros((), dtype=_dtype(bits)), shape)
 
 
 def fitted(benchmark: Benchmark, config: Config) -> Benchmark:
@@ -71,9 +75,10 @@ def _node(benchmark: Benchmark, config: Config, numbers: Numbers) -> Conv | Gemm
         return Pool(name, "x", "y", "max", benchmark.kernel, strides, pads, False, {1: (0, table)})
     if benchmark.kind == "private":
         raise UserError("the compiler does not map private kernels")
+    # Biases leave room for what idle multipliers add, which the compiler takes off them.
     taps = benchmark.inputs * prod(benchmark.kernel)
     shift = width - 1 + (taps // 4).bit_length() // 2
-    bias = numbers(2 * width, (benchmark.outputs,))
+    bias = numbers(2 * width - 2, (benchmark.outputs,))
     if benchmark.kind in ("classifier", "program"):
         weight = numbers(width, (benchmark.outputs, benchmark.inputs))
         return Gemm(name, "x", "y", weight, bias, shift, table)
