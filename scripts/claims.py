@@ -1,0 +1,336 @@
+"""The DianNao paper's claims beside ours, and the metrics of an accelerator: writes docs/claims.md.
+
+    python -m scripts.claims [--bench FILE.json] [--run FILE.json ...]
+
+Cycles are those of a report of ``diannao bench``; without one, the layers are run (some minutes).
+Each further report, of ``diannao run --report``, adds a table of a network. Numbers from synthesis
+are those of ``scripts.asic`` in docs/asic.json.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from compiler.functions import Function, Sigmoid
+from compiler.paper_program import paper_layer, paper_program
+from compiler.tables import fit, table_error
+from diannao.energy import add_energy, load_costs
+from hw.diannao.assembler import decode
+from hw.diannao.config import CONFIGS, Config
+from hw.diannao.core import Core
+from hw.inventory import take_inventory
+from hw.nfu.layouts import Op
+
+from .asic import PAPER, core_areas, float_ratios
+from .bench import WIDE
+
+DOCS = Path(__file__).parent.parent / "docs"
+CONFIG = CONFIGS["diannao-16x16"]
+CLOCK = 0.98e9
+"""Hertz; the paper's clock, at which cycles are given as time."""
+BANDWIDTH = 250e9 / CLOCK
+"""Bytes per cycle of the paper's memory."""
+COSTS = "diannao-65nm"
+"""Energy costs of the metrics."""
+LAYERS = (
+    "CLASS1", "CLASS3", "CONV1", "CONV2", "CONV3", "CONV4", "CONV5", "POOL1", "POOL3", "POOL5",
+    "PROGRAM", "FC1024-B64",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One line of the table."""
+
+    number: str
+    what: str
+    paper: str
+    ours: str
+    how: str
+    verdict: str
+
+    @property
+    def row(self) -> str:
+        return _row(self.number, self.what, self.paper, self.ours, self.how, self.verdict)
+
+
+def _row(*cells: object) -> str:
+    return f"| {' | '.join(map(str, cells))} |\n"
+
+
+def _verdict(holds: bool, otherwise: str) -> str:
+    return "holds" if holds else otherwise
+
+
+def _entries(report: dict[str, Any], name: str) -> dict[str, dict[str, Any]]:
+    """What a bench report has of a layer, by source; for all of it if it has that."""
+    found = {}
+    for entry in report["layers"]:
+        if entry["name"].rstrip("*") == name:
+            found[entry["source"]] = entry
+    return found
+
+
+def _structure() -> Iterator[Claim]:
+    core = take_inventory(Core(config=CONFIG))
+    products = core.products("nfu.nfu1")
+    adders = sum(core.count(f"nfu.nfu2.tree_{n}", "add") for n in range(CONFIG.tn))
+    steady = products + adders
+    last = sum(
+        core.products(f"nfu.nfu3.function.lane_{n}")
+        + core.operators[f"nfu.nfu3.function.lane_{n}"]["add"]
+        for n in range(CONFIG.tn)
+    )
+    elaboration = "operators of the elaborated core"
+    yield Claim("D1", "operations per cycle, CLASS and CONV", "496", f"{steady}", elaboration,
+                _verdict(steady == 496, "differs"))  # fmt: skip
+    yield Claim("D2", "the same while NFU-3 works", "528", f"{steady + last}", elaboration,
+                _verdict(steady + last == 528, "differs"))  # fmt: skip
+    rate = steady * CLOCK / 2**30
+    yield Claim("D3", "GOP/s (of 2^30) at 0.98 GHz", "452", f"{rate:.1f}", "D1 times the clock",
+                _verdict(abs(rate / 452 - 1) < 0.002, "differs"))  # fmt: skip
+    row = core.memory_bits("sb") // CONFIG.sb_rows // 8
+    demand = row * CLOCK / 2**30
+    yield Claim("D4", "GB/s (of 2^30) of synapses", "467.30", f"{demand:.2f}",
+                "a row of SB per cycle",
+                _verdict(abs(demand - 467.30) < 0.01, "differs"))  # fmt: skip
+    kib = 8 * 1024
+    sizes = [
+        core.memory_bits("nbin") / kib,
+        (core.memory_bits("nbout.ring") + CONFIG.tn * CONFIG.width) / kib,
+        core.memory_bits("sb") / kib,
+        core.memory_bits("control.fetch.buffer") / kib,
+    ]
+    extra = core.memory_bits("nbout.partial") / kib
+    ours = " + ".join(f"{size:g}" for size in sizes) + f" = {sum(sizes):g}"
+    yield Claim("D5", "storage in KB: NBin, NBout, SB, instructions", "2 + 2 + 32 + 8 = 44",
+                f"{ours}; and {extra:g} for partial sums of {CONFIG.acc_width} bits",
+                "memories of the elaborated core",
+                _verdict(sum(sizes) == 44, "differs"))  # fmt: skip
+    yield Claim("D9", "operations per cycle over a SIMD core of 8 lanes", "62", f"{steady / 8:g}",
+                "D1 over 8", _verdict(steady == 496, "differs"))  # fmt: skip
+
+
+def cycle_claims(report: dict[str, Any]) -> Iterator[Claim]:
+    """Claims on cycles, for the layers that a report of ``diannao bench`` has."""
+    config = Config(**report["configuration"])
+    program = _entries(report, "PROGRAM").get("rtl")
+    if program is not None:
+        steps = [
+            instruction
+            for instruction in decode(paper_program(paper_layer(config), config).words)
+            if instruction.nfu is not None and instruction.nfu.op is Op.MAC
+        ]
+        weights = 8192 * 256 * config.element_bytes / 2**20
+        busy = program["nfu_active"]
+        yield Claim(
+            "D6", "the paper's program 8192 -> 256",
+            "128 instructions, 8192 NFU cycles, 4 MiB of weights",
+            f"{len(steps)} instructions, {busy:,} NFU cycles, {weights:g} MiB; with the memory "
+            f"{program['cycles']:,} cycles, of which it needs {program['bound_cycles']:,.0f}",
+            "RTL", _verdict((len(steps), busy) == (128, 8192), "differs"),
+        )  # fmt: skip
+        share = 100 * busy / program["cycles"]
+        limit = 100 * BANDWIDTH / (config.tn * config.ti * config.element_bytes)
+        yield Claim(
+            "D7", "peak that 250 GB/s allow where no weight is reused", f"{limit:.1f} %",
+            f"{share:.1f} % in the program of D6", "RTL",
+            _verdict(0.95 * limit < share <= limit, "differs"),
+        )  # fmt: skip
+    for name, memory, nfu in (("CLASS1", 158, 120), ("CLASS3", 159, 91)):
+        entry = _entries(report, name).get("rtl")
+        if entry is not None:
+            bound = entry["bound_cycles"]
+            yield Claim(
+                "D7", f"{name} is bound by memory: cycles of memory, of NFU", f"{memory}, {nfu}",
+                f"bound {bound:,.0f} by {entry['bound_by']}, {entry['nfu_active']} steps; "
+                f"{entry['cycles']:,} cycles with start and end",
+                "RTL, bytes of the ports",
+                _verdict(entry["bound_by"] == "memory" and abs(bound / memory - 1) < 0.05,
+                         "bound differs")
+                + "; shorter than a few memory latencies",
+            )  # fmt: skip
+    for name, claim, lanes in (
+        ("CONV1", "> 90 %", 1.0), ("CONV4", "> 90 %", 1.0), ("CONV3", "92.7 %", 0.927),
+        ("CONV2", "25 % of the lanes", 0.25),
+    ):  # fmt: skip
+        entries = _entries(report, name)
+        if not entries:
+            for left_out, reason in report["left_out"].items():
+                if left_out.rstrip("*") == name:
+                    what = f"use of the multipliers, {name}"
+                    yield Claim("D8", what, claim, "-", reason, "not measured")
+            continue
+        entry = entries.get("rtl") or entries["model"]
+        use = entry["macs"] / (config.tn * config.ti) / entry["cycles"]
+        crop = "" if entry.get("crop") is None else f" of a crop to {entry['crop']} outputs"
+        how = ("RTL" if entry["source"] == "rtl" else "performance model") + crop
+        enough = use > 0.9 if lanes == 1.0 else use > 0.97 * lanes
+        yield Claim(
+            "D8", f"use of the multipliers, {name}", claim, f"{100 * use:.1f} %", how,
+            _verdict(enough, "below")
+            + ("; other mapping, see docs/architecture.md" if use > 1.03 * lanes else ""),
+        )  # fmt: skip
+
+
+def _table_claim() -> Claim:
+    numbers = {"input_frac": 10, "output_frac": 10, "width": 16, "drop": CONFIG.drop}
+    function = Function((Sigmoid(),))
+    table = fit(function, segments=16, **numbers)
+    most, mean = table_error(table, function, **numbers)
+    return Claim(
+        "D11", "error of the sigmoid in 16 segments, Q6.10", "negligible",
+        f"at most {most:.2f}, on average {mean:.2f} of a last place (2^-10)",
+        "all 65536 inputs, golden", _verdict(most < 2, "larger"),
+    )  # fmt: skip
+
+
+def _synthesis(results: dict[str, Any]) -> Iterator[Claim]:
+    sizes = [core_areas(parts) for parts in results.values() if "size" in parts]
+    if sizes:
+        ratios = [large / small for small, large in sizes]
+        yield Claim(
+            "D10", "area of 16x16 over 8x8", f"{PAPER['size']}",
+            " to ".join(dict.fromkeys(f"{f(ratios):.2f}" for f in (min, max))),
+            "synthesis, open libraries, macros at the paper's ratio (docs/asic.md)",
+            _verdict(all(abs(ratio / PAPER["size"] - 1) < 0.2 for ratio in ratios),
+                     "more than 20 % off"),
+        )  # fmt: skip
+    ratios = float_ratios(results)
+    near = sum(abs(ratio / PAPER["ratio"] - 1) < 0.25 for ratio in ratios)
+    yield Claim(
+        "D12", "area of a float multiplier over a 16-bit truncated one", f"{PAPER['ratio']}",
+        f"{min(ratios):.1f} to {max(ratios):.1f}, by columns dropped and subnormals",
+        "synthesis, open libraries (docs/asic.md)",
+        "holds" if near == len(ratios)
+        else f"{near} of {len(ratios)} pairs are within 25 %: those with 16 columns dropped"
+        if near else "smaller",
+    )  # fmt: skip
+
+
+def metrics(report: dict[str, Any], title: str) -> str:
+    """What the tutorial asks of every accelerator, layer by layer."""
+    report = add_energy(report, load_costs(COSTS))
+    config = Config(**report["configuration"])
+    text = f"### {title}\n\n" + _row(
+        "layer", "from", "MACs", "cycles", "ms", "use of peak", "mW", "pJ per MAC",
+        "memory words per MAC",
+    )  # fmt: skip
+    text += _row("--", "--", *["--:"] * 7)
+    layers = [layer for layer in report["layers"] if layer["cycles"]]
+    for layer in layers:
+        macs, cycles, energy = layer["macs"], layer["cycles"], layer["energy"]
+        words = sum(layer["bytes"].values()) / config.element_bytes
+        crop = "" if layer.get("crop") is None else f" ({'x'.join(map(str, layer['crop']))})"
+        text += _row(
+            layer["name"] + crop, layer["source"], f"{macs:,}", f"{cycles:,}",
+            f"{1000 * cycles / CLOCK:.4g}",
+            f"{100 * macs / (config.tn * config.ti * cycles):.1f} %" if macs else "-",
+            f"{1000 * energy['joules'] * CLOCK / cycles:.0f}",
+            "-" if not macs else f"{energy['per_mac']:.2f}",
+            "-" if not macs else f"{words / macs:.4f}",
+        )  # fmt: skip
+    return text + "\n"
+
+
+def _specification(results: dict[str, Any]) -> str:
+    multipliers = CONFIG.tn * CONFIG.ti
+    text = _row("ASIC specification", *results) + _row("--", *["--"] * len(results))
+
+    def line(name: str, of) -> str:
+        return _row(name, *(of(parts) if "size" in parts else "-" for parts in results.values()))
+
+    def core_area(parts) -> str:
+        return (
+            f"{core_areas(parts)[1] / 1e6:.2f} mm2, {core_areas(parts)[1] / multipliers:,.0f} um2"
+        )
+
+    def clock(parts) -> str:
+        path = max(parts["size"]["diannao-16x16"]["paths"].values())
+        return f"{1000 / path:.0f} MHz"
+
+    text += line("clock, core synthesised for speed", clock)
+    text += line("multipliers", lambda parts: f"{multipliers}, {CONFIG.width} bits")
+    text += line("core area with macros, per multiplier", core_area)
+    bits = "on-chip memory, per multiplier"
+    return (
+        text
+        + line(bits, lambda parts: _memory(parts, multipliers))
+        + line("measured or simulated", lambda parts: "synthesis, typical corner, no layout")
+    )
+
+
+def _memory(parts: dict[str, Any], multipliers: int) -> str:
+    blocks = parts["size"]["diannao-16x16"]["blocks"].values()
+    kilobytes = sum(bits for _, bits in blocks) / 8192
+    return f"{kilobytes:.1f} KB, {1024 * kilobytes / multipliers:.0f} B"
+
+
+def page(bench: dict[str, Any], runs: list[dict[str, Any]], results: dict[str, Any]) -> str:
+    """docs/claims.md."""
+    claims = [*_structure(), *cycle_claims(bench), _table_claim(), *_synthesis(results)]
+    claims.sort(key=lambda claim: int(claim.number[1:]))
+    text = """\
+# Claims
+
+Made by `scripts/claims`. The claims of the DianNao paper (ASPLOS 2014) beside what this project
+measures: on the paper's machine (`diannao-16x16`), and for cycles with its memory of 250 GB/s.
+
+"""
+    text += _row("", "claim", "paper", "ours", "how", "verdict") + _row(*["--"] * 6)
+    text += "".join(claim.row for claim in claims)
+    costs = load_costs(COSTS)
+    text += f"""
+## Metrics
+
+What the tutorial on efficient processing (ISCA 2017) asks of every accelerator. Time at the paper's
+0.98 GHz; power and energy from counted events by the cost table `{COSTS}` ({costs.source}),
+memory included. MACs are all of them; the numbers of the benchmark layers are random, so hardly any
+is of a zero operand.
+*use of peak* counts true MACs; *memory words* are what the ports read and wrote, of 16 bits.
+Operands have 16 bits; the batch is 1 where the name does not say otherwise.
+
+"""
+    text += _specification(results) + "\n"
+    text += metrics(bench, "Benchmark layers")
+    for run in runs:
+        title = f"{run['model']} on {run['config']}, {run['images']} images"
+        text += metrics(run, title)
+        if run["float_error"] is not None:
+            error = run["float_error"]
+            text += (
+                f"Outputs are off ONNX Runtime's by at most {error['max']:.4g},"
+                f" {error['mean']:.4g} on average.\n\n"
+            )
+    return text.rstrip() + "\n"
+
+
+def _measure() -> dict[str, Any]:
+    """A report of the layers that can be run."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "bench.json"
+        command = [str(Path(sys.executable).with_name("diannao")), "bench", *LAYERS, *WIDE]
+        subprocess.run([*command, "--json", str(path)], check=True)
+        return json.loads(path.read_text())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--bench", type=Path, metavar="FILE.json")
+    parser.add_argument("--run", type=Path, action="append", default=[], metavar="FILE.json")
+    arguments = parser.parse_args()
+    bench = _measure() if arguments.bench is None else json.loads(arguments.bench.read_text())
+    runs = [json.loads(path.read_text()) for path in arguments.run]
+    results = json.loads((DOCS / "asic.json").read_text())
+    (DOCS / "claims.md").write_text(page(bench, runs, results))
+    print("wrote docs/claims.md")
+
+
+if __name__ == "__main__":
+    main()
