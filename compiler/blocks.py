@@ -1,7 +1,8 @@
 """Geometry of one block of a convolution: what lies where in NBin while the NFU works on it.
 
 A block is some output positions (n, y, x) times some groups of Tn outputs. Its reduction runs
-outermost, so every row of weights that enters SB serves all positions. NBin holds the input patch
+outermost, so every row of weights that enters SB serves all positions; if positions have weights of
+their own, it serves all images. NBin holds the input patch
 of the block, for some channels at a time, in one of two orders:
 
 * by rows (y, x, c): one kernel row is a contiguous run of Kx*c neurons;
@@ -22,12 +23,25 @@ from .access import pattern
 from .maps import Map
 from .ring import reach, slides
 
-__all__ = ["Block", "Convolution", "Passes", "Patch", "Tiling", "passes_of"]
+__all__ = [
+    "Block",
+    "Convolution",
+    "Passes",
+    "Patch",
+    "Tiling",
+    "load_runs",
+    "passes_of",
+    "row_bytes",
+    "weight_rows",
+]
 
 
 @dataclass(frozen=True)
 class Convolution:
-    """Shape of a convolution, with the input's pitches (bytes; image, row, pixel)."""
+    """Shape of a convolution, with the input's pitches (bytes; image, row, pixel).
+
+    With ``private`` every output position has weights and biases of its own.
+    """
 
     batch: int
     height: int
@@ -37,6 +51,7 @@ class Convolution:
     kernel: tuple[int, int]
     strides: tuple[int, int]
     pitches: tuple[int, int, int]
+    private: bool = False
 
     @property
     def macs(self) -> int:
@@ -97,8 +112,9 @@ class Block(NamedTuple):
     columns: int
 
     @property
-    def positions(self) -> int:
-        return self.images * self.rows * self.columns
+    def pixels(self) -> int:
+        """Positions in one image."""
+        return self.rows * self.columns
 
 
 class Patch(NamedTuple):
@@ -167,6 +183,13 @@ class Patch(NamedTuple):
     def rows_of_weights(self, passes: Passes) -> int:
         """SB rows per group of outputs."""
         return passes.count * self.kernel_rows * self.reads
+
+
+def row_bytes(shape: Convolution, config: Config) -> int:
+    """Bytes of an SB row that are loaded: no more neurons' synapses than there are outputs."""
+    beat = config.sb_port // 8
+    used = min(shape.outputs, config.tn) * config.ti * config.element_bytes
+    return -(-used // beat) * beat
 
 
 def load_runs(

@@ -3,7 +3,7 @@
 from math import prod
 
 from hw.diannao.config import Config
-from sim.graph import Add, Conv, Gemm, Graph, Pool
+from sim.graph import Add, Conv, Gemm, Graph, LocalConv, Pool
 from sim.program import Layer
 
 from .windows import covered, taps
@@ -30,7 +30,9 @@ def bound_cycles(layer: Layer, config: Config, memory_bytes_per_cycle: float = 2
     return max(limits(layer, config, memory_bytes_per_cycle).values())
 
 
-def layer_of(node: Conv | Gemm | Pool | Add, tag: int, graph: Graph, config: Config) -> Layer:
+def layer_of(
+    node: Conv | LocalConv | Gemm | Pool | Add, tag: int, graph: Graph, config: Config
+) -> Layer:
     """The report entry of a node: true work, and bytes that have to move at least once each way.
 
     Compulsory are the inputs that some window covers, the weights and biases, and the outputs.
@@ -49,14 +51,14 @@ def layer_of(node: Conv | Gemm | Pool | Add, tag: int, graph: Graph, config: Con
         steps = -(-macs // (config.tn * config.ti))
     else:
         n, c, *extents = (*shapes[node.input], 1, 1)[:4]
-        kernel = node.weight.shape[2:] if isinstance(node, Conv) else node.kernel
+        kernel = node.kernel if isinstance(node, Pool) else node.weight.shape[2:4]
         axes = list(
             zip(extents, (*shapes[node.output], 1, 1)[2:4], kernel, node.strides, node.pads[:2],
                 strict=True)
         )  # fmt: skip
         inputs = n * c * prod(covered(*axis) for axis in axes)
-        if isinstance(node, Conv):
-            macs = outputs * prod(node.weight.shape[1:])
+        if not isinstance(node, Pool):
+            macs = outputs * prod(node.weight.shape[1:4])
             weights = node.weight.size + 2 * node.bias.size
             steps = -(-macs // (config.tn * config.ti))
         else:

@@ -12,7 +12,7 @@ from hw.arith.numbers import compensation
 from sim import host
 
 from .calibrate import Runner
-from .float_graph import Conv, FloatGraph, Gemm
+from .float_graph import Conv, FloatGraph, Gemm, LocalConv
 
 __all__ = ["layer_error", "mean_low_bits"]
 
@@ -26,7 +26,7 @@ def mean_low_bits(
     -------
     by tensor an array (drop + 1, C): entry (d, c) is the mean of ``x mod 2**d`` over channel c
     """
-    names = {node.input for node in graph.nodes if isinstance(node, Conv | Gemm)}
+    names = {node.input for node in graph.nodes if isinstance(node, Conv | LocalConv | Gemm)}
     if drop == 0 or not names:
         return {}
     means: dict[str, list[np.ndarray]] = {name: [] for name in names}
@@ -43,19 +43,21 @@ def mean_low_bits(
 def layer_error(
     weight: np.ndarray, low_bits: np.ndarray, inside: np.ndarray, width: int, drop: int
 ) -> np.ndarray:
-    """Mean of ``sum T(x, w) - x * w`` for each of the layer's outputs.
+    """Mean of ``sum T(x, w) - x * w`` for each of the layer's outputs, (O,) or (O, H, W).
 
     Parameters
     ----------
-    weight : integers, (O, C, Kh, Kw) or (O, K)
+    weight : integers, (O, C, Kh, Kw), (O, C, Kh, Kw, H, W) or (O, K)
     low_bits : entry of ``mean_low_bits`` for the layer's input
-    inside : (Kh, Kw), how often each tap meets the input rather than the padding
+    inside : (Kh, Kw) or (Kh, Kw, H, W), how often each tap meets the input rather than the padding
     """
-    outputs, channels = weight.shape[0], low_bits.shape[1]
-    taps = weight.reshape(outputs, channels, -1)
-    error = np.full(outputs, float(taps[0].size * compensation(width, drop)))
+    outputs, channels, positions = weight.shape[0], low_bits.shape[1], weight.shape[4:]
+    taps = weight.reshape(outputs, channels, -1, *positions)
+    reach = inside.reshape(-1, *positions)
+    count = taps.shape[1] * taps.shape[2]
+    error = np.full((outputs, *positions), float(count * compensation(width, drop)))
     for j in range(drop):
         sign = -1 if j == width - 1 else 1
-        lost = low_bits[drop - j][:, None] * inside.reshape(1, -1)
+        lost = np.multiply.outer(low_bits[drop - j], reach)
         error -= sign * 2.0**j * (((taps >> j) & 1) * lost).sum(axis=(1, 2))
     return error

@@ -1,5 +1,6 @@
 """Code for convolutions and classifier layers."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -14,7 +15,16 @@ from sim.graph import Conv
 from sim.memory import MemorySettings
 
 from .access import pattern
-from .blocks import Block, Convolution, Patch, Tiling, load_runs, passes_of, weight_rows
+from .blocks import (
+    Block,
+    Convolution,
+    Patch,
+    Tiling,
+    load_runs,
+    passes_of,
+    row_bytes,
+    weight_rows,
+)
 from .emitter import Emitter, Load, Store
 from .maps import Map, Region
 from .parameters import adjusted_bias, pack_rows
@@ -22,7 +32,7 @@ from .ring import with_frees
 from .split import split
 from .tiling import choose
 
-__all__ = ["emit_conv", "estimate"]
+__all__ = ["Generator", "emit_conv", "estimate", "normal"]
 
 
 def emit_conv(
@@ -54,9 +64,10 @@ def emit_conv(
     memory : what the choice of tiles assumes about the memory
     """
     kernel = weight.shape[2], weight.shape[3]
-    source, target, shape = _normal(source, target, kernel, strides, pads)
+    source, target, shape = normal(source, target, kernel, strides, pads)
     tiling = choose(shape, emitter.config, memory).tiling
-    generator = _Generator(emitter, source, target, shape, tiling, shift, table)
+    generator = Generator(emitter, source, target, shape, tiling, shift, table)
+    emitter.load_table(table)
     generator.run(weight, bias, name)
 
 
@@ -67,21 +78,23 @@ def estimate(
     batch, channels, height, width = output
     target = Map(0, batch, height, width, channels, (0, 0, 0), Region("", 0, 0))
     kernel = node.weight.shape[2], node.weight.shape[3]
-    _, _, shape = _normal(source, target, kernel, node.strides, node.pads[:2])
+    _, _, shape = normal(source, target, kernel, node.strides, node.pads[:2])
     return choose(shape, config, memory).cycles
 
 
-def _normal(
+def normal(
     source: Map,
     target: Map,
     kernel: tuple[int, int],
     strides: tuple[int, int],
     pads: tuple[int, int],
+    *,
+    private: bool = False,
 ) -> tuple[Map, Map, Convolution]:
     """Source, target and shape of the same convolution in a simpler form.
 
     Windows start at pixel (0, 0); pixels that no window needs are stepped over by the pitches; and
-    a 1x1 kernel sees all pixels as one row if they lie so.
+    a 1x1 kernel that all pixels share sees them as one row if they lie so.
     """
     image, row, pixel = source.pitches
     start = source.at(0, -pads[0], -pads[1])
@@ -94,18 +107,21 @@ def _normal(
         source, address=start, height=(target.height - 1) * sy + kernel[0],
         width=(target.width - 1) * sx + kernel[1], pitches=(image, row, pixel),
     )  # fmt: skip
-    if kernel == (1, 1) and source.lies_flat and target.lies_flat:
+    if kernel == (1, 1) and not private and source.lies_flat and target.lies_flat:
         source, target = source.flat(), target.flat()
     shape = Convolution(
         source.batch, target.height, target.width, source.channels, target.channels,
-        kernel, (sy, sx), source.pitches,
+        kernel, (sy, sx), source.pitches, private,
     )  # fmt: skip
     return source, target, shape
 
 
 @dataclass(frozen=True)
 class _Part:
-    """Some groups of outputs: first one and number, their biases and their weights in memory."""
+    """Some groups of outputs: first one and number, their biases and their weights in memory.
+
+    With private weights these are those of one block.
+    """
 
     first: int
     groups: int
@@ -113,7 +129,7 @@ class _Part:
     weights: tuple[Runs, ...]
 
 
-class _Generator:
+class Generator:
     """Emits the blocks of one convolution."""
 
     def __init__(
@@ -140,15 +156,11 @@ class _Generator:
         self._nest = lru_cache(maxsize=None)(self._nest_of)
 
     def run(self, weight: np.ndarray, bias: np.ndarray, name: str) -> None:
-        """Emit everything: table, biases, and blocks in the order of the tiling."""
-        config, tiling, shape = self._config, self._tiling, self._shape
+        """Emit everything behind the table: biases, and blocks in the order of the tiling."""
+        config, tiling = self._config, self._tiling
         emitter = self._emitter
-        emitter.load_table(self._table)
-
-        groups = -(-shape.outputs // config.tn)
-        rows = sum(self._rows_per_group(number) for number in range(len(self._passes)))
-        idle = rows * config.ti - shape.channels * shape.kernel[0] * shape.kernel[1]
-        words = adjusted_bias(bias, idle, compensation(config.width, config.drop), config, name)
+        groups = -(-self._shape.outputs // config.tn)
+        words = self._start_values(bias, name)
         words = np.pad(words, (0, groups * config.tn - len(words))).reshape(groups, config.tn)
         biases = emitter.place_biases(words)
         parts = [
@@ -158,12 +170,7 @@ class _Generator:
             )
             for first, count in split(groups, tiling.groups)
         ]  # fmt: skip
-        blocks = [
-            Block(n, y, x, images, rows, columns)
-            for n, images in split(shape.batch, tiling.images)
-            for y, rows in split(shape.height, tiling.rows)
-            for x, columns in split(shape.width, tiling.columns)
-        ]
+        blocks = self._blocks()
         if tiling.inputs_stay:
             # Every block of positions meets all groups; their biases stay too if they can.
             together = groups <= config.bias_rows
@@ -182,13 +189,58 @@ class _Generator:
             return
         for part in parts:
             emitter.load_biases(part.biases, part.groups)
-            stay = rows * part.groups <= config.sb_rows
+            stay = self._rows_per_output * part.groups <= config.sb_rows
             for block in blocks:
                 self._block(
                     block, part,
                     load_weights=not stay or block is blocks[0],
                     keep_weights=stay and block is not blocks[-1],
                 )  # fmt: skip
+
+    def private_blocks(self) -> Iterator[tuple[int, int, Block]]:
+        """Blocks of a convolution with private weights: first group, number of groups, positions.
+
+        ``emit_private`` expects them in this order.
+        """
+        for first, groups in split(-(-self._shape.outputs // self._config.tn), self._tiling.groups):
+            for block in self._blocks():
+                yield first, groups, block
+
+    def emit_private(
+        self, first: int, groups: int, block: Block, weight: np.ndarray, bias: np.ndarray, name: str
+    ) -> None:
+        """Emit one of ``private_blocks``.
+
+        Parameters
+        ----------
+        weight, bias : (pixels * groups * Tn, C, Kh, Kw) and (pixels * groups * Tn,)
+        """
+        rows = block.pixels * groups
+        words = self._start_values(bias, name).reshape(rows, -1)
+        biases = self._emitter.place_biases(words)
+        self._emitter.load_biases(biases, rows)
+        self._block(block, _Part(first, groups, biases, self._place_weights(weight, rows)))
+
+    def _blocks(self) -> list[Block]:
+        shape, tiling = self._shape, self._tiling
+        return [
+            Block(n, y, x, images, rows, columns)
+            for n, images in split(shape.batch, tiling.images)
+            for y, rows in split(shape.height, tiling.rows)
+            for x, columns in split(shape.width, tiling.columns)
+        ]
+
+    @property
+    def _rows_per_output(self) -> int:
+        """SB rows of one group of outputs, all passes together."""
+        return sum(self._rows_per_group(number) for number in range(len(self._passes)))
+
+    def _start_values(self, bias: np.ndarray, name: str) -> np.ndarray:
+        """Biases without what the multipliers add that have no synapse."""
+        config, shape = self._config, self._shape
+        taps = shape.channels * shape.kernel[0] * shape.kernel[1]
+        idle = self._rows_per_output * config.ti - taps
+        return adjusted_bias(bias, idle, compensation(config.width, config.drop), config, name)
 
     def _patch_of(self, number: int, images: int, rows: int, columns: int) -> Patch:
         """The input patch of a block of that size, for one entry of the passes."""
@@ -204,14 +256,14 @@ class _Generator:
     def _place_weights(self, weight: np.ndarray, groups: int) -> tuple[Runs, ...]:
         """Put the weights of some groups into memory; returns how to load them, pass by pass."""
         config = self._config
-        size = config.weight_row_bytes
+        size = row_bytes(self._shape, config)
         loads = []
         for number, passes in enumerate(self._passes):
             patch = self._patch(number, 1, 1, 1)
             rows = weight_rows(
                 weight, self._tiling.window, passes, patch.reads, config.tn, config.ti
             )
-            address = self._emitter.place(pack_rows(rows, config))
+            address = self._emitter.place(pack_rows(rows, config)[:, :size])
             per_step = groups * size
             loops = [(groups, size), (len(rows) // groups, per_step)]
             loads.append(pattern(address, size, loops, granule=None))
@@ -273,14 +325,15 @@ class _Generator:
         """
         patch = self._patch(number, images, rows, columns)
         x, y, n, read, kernel_row, again = patch.loops
-        # Groups, positions and reduction, with their strides in NBin, SB and NBout.
+        # Groups, positions and reduction, with their strides in NBin, SB, NBout and bias buffer.
+        own_x, own_y = (groups, groups * columns) if self._shape.private else (0, 0)
         loops = [
             Loop(count=groups, sb=1, nbout=1, bias=1),
-            Loop(count=x[0], nbin=x[1], nbout=groups),
-            Loop(count=y[0], nbin=y[1], nbout=groups * columns),
+            Loop(count=x[0], nbin=x[1], sb=own_x, nbout=groups, bias=own_x),
+            Loop(count=y[0], nbin=y[1], sb=own_y, nbout=groups * columns, bias=own_y),
             Loop(count=n[0], nbin=n[1], nbout=groups * columns * rows),
         ]
-        weights = groups
+        weights = own_y * rows or groups
         for count, stride in (read, kernel_row, again):
             loops.append(Loop(count=count, nbin=stride, sb=weights, reduce=True))
             weights *= count

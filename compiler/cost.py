@@ -7,7 +7,7 @@ from hw.diannao.fields import slot_words
 from hw.diannao.isa import WORD_BITS, CpSlot, NbinSlot, NboutSlot, NfuSlot, SbSlot
 from sim.memory import MemorySettings
 
-from .blocks import Convolution, Passes, Patch, Tiling, passes_of
+from .blocks import Convolution, Passes, Patch, Tiling, passes_of, row_bytes
 from .timing import fifo_elements, fill_rate, round_trip, run_cycles
 
 __all__ = ["cost"]
@@ -63,19 +63,30 @@ def cost(
         waits += passes.count * wait
         weight_rows += patch.rows_of_weights(passes) * block.groups
     steps = weight_rows * block.positions
+    biases = 0.0
+    if shape.private:
+        biases = block.rows * block.columns * block.groups
+        weight_rows *= block.rows * block.columns
+        steps += biases
     if tiling.inputs_stay:
         nbin, nbin_bytes, waits = nbin / parts, nbin_bytes / parts, waits / parts
 
-    # Weights. A step of the reduction meets fresh rows, one per group: those that had no room
-    # while the step before was at work make it wait.
-    weight_cycles = run_cycles(config.weight_row_bytes, config.sb_port, config, memory)
-    without_room = max(0, 2 * tiling.groups - config.sb_rows)
-    late = max(0.0, without_room * weight_cycles - (tiling.groups - 1))
-    waits += weight_rows / block.groups * late
-    if not tiling.inputs_stay and weight_rows <= config.sb_rows:
+    # Weights. A step of the reduction meets fresh rows, one per group, and one per pixel as well if
+    # they are private and several images share them: those that had no room while the step before
+    # was at work make it wait.
+    size = row_bytes(shape, config)
+    weight_cycles = run_cycles(size, config.sb_port, config, memory)
+    weight_cycles = max(weight_cycles, round_trip(memory) / config.sb_rows)
+    rows = tiling.groups * (tiling.rows * tiling.columns if shape.private else 1)
+    if not (shape.private and tiling.images == 1):
+        late = max(0.0, max(0, 2 * rows - config.sb_rows) * weight_cycles - (rows - 1))
+        waits += weight_rows / rows * late
+    if not tiling.inputs_stay and not shape.private and weight_rows <= config.sb_rows:
         waits += max(0.0, 2 * weight_rows - config.sb_rows) * weight_cycles / blocks
         weight_rows /= blocks
-    sb, sb_bytes = weight_rows * weight_cycles, weight_rows * config.weight_row_bytes
+    sb, sb_bytes = weight_rows * weight_cycles, weight_rows * size
+    sb += biases * run_cycles(config.bias_row_bytes, config.sb_port, config, memory)
+    sb_bytes += biases * config.bias_row_bytes
 
     out, out_bytes = _outputs(shape, tiling, block, config, memory)
     program_bytes = _BUNDLE_BYTES * len(patches)
@@ -85,7 +96,7 @@ def cost(
     slowest = max(steps, sum(ports) if config.shared_port else max(ports), moved / memory.bandwidth)
     # Traffic breaks ties: it costs energy even where it costs no time.
     per_block = slowest + waits + 1e-3 * moved / memory.bandwidth
-    return parts * (blocks * per_block + tiling.groups)
+    return parts * (blocks * per_block + (0 if shape.private else tiling.groups))
 
 
 def _inputs(

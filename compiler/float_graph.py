@@ -22,6 +22,7 @@ __all__ = [
     "FloatGraph",
     "Gemm",
     "Host",
+    "LocalConv",
     "Node",
     "Pad",
     "Pool",
@@ -86,6 +87,16 @@ class Conv(Computation):
     strides: tuple[int, int] = (1, 1)
     pads: tuple[int, int, int, int] = (0, 0, 0, 0)
     groups: int = 1
+
+
+@dataclass(kw_only=True)
+class LocalConv(Computation):
+    """Locally connected convolution: ``weight`` (O, C, Kh, Kw, H, W), ``bias`` (O, H, W)."""
+
+    weight: np.ndarray
+    bias: np.ndarray
+    strides: tuple[int, int] = (1, 1)
+    pads: tuple[int, int, int, int] = (0, 0, 0, 0)
 
 
 @dataclass(kw_only=True)

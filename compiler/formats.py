@@ -16,6 +16,7 @@ from .float_graph import (
     FloatGraph,
     Gemm,
     Host,
+    LocalConv,
     Node,
     Pool,
 )
@@ -142,7 +143,7 @@ def _limits(node: Node, width: int) -> list[tuple[str, str, int]]:
         a, b = node.inputs
         apart = width - 2
         return [(a, b, apart), (b, a, apart), (y, a, apart + raise_by), (y, b, apart + raise_by)]
-    if isinstance(node, Conv | Gemm):
+    if isinstance(node, Conv | LocalConv | Gemm):
         return [
             (y, node.input, largest_frac((node.weight.min(), node.weight.max()), width) + raise_by)
         ]

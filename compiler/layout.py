@@ -8,7 +8,7 @@ costs nothing. The operands of an Add are laid out alike.
 from dataclasses import dataclass, field, replace
 
 from hw.diannao.config import Config
-from sim.graph import Add, Conv, Gemm, Graph, Node, Tensor
+from sim.graph import Add, Conv, Gemm, Graph, LocalConv, Node, Tensor
 from sim.memory import MemorySettings
 from sim.program import TensorLayout
 
@@ -104,7 +104,7 @@ def place(graph: Graph, config: Config, memory: MemorySettings) -> Layout:
     roots = {name: sliced.root(name) for name, t in sliced.tensors.items() if t.frac is not None}
     storages = {name: _Storage(_extents(sliced.tensors[name].shape)) for name, _ in roots.values()}
     for node in sliced.nodes:
-        if isinstance(node, Conv):
+        if isinstance(node, Conv | LocalConv):
             here = storages[roots[node.input][0]]
             here.halo = tuple(map(max, here.halo, node.pads))  # type: ignore
         elif isinstance(node, Gemm):

@@ -7,7 +7,7 @@ import numpy as np
 from hw.diannao.assembler import encode
 from hw.diannao.config import Config
 from hw.errors import UserError
-from sim.graph import Add, Concat, Conv, Gemm, Graph, Pool
+from sim.graph import Add, Concat, Conv, Gemm, Graph, LocalConv, Pool
 from sim.memory import MemorySettings
 from sim.program import Program
 
@@ -19,6 +19,7 @@ from .grouping import slices_of
 from .layout import Layout, place
 from .maps import Map
 from .pool import emit_pool
+from .private import emit_local
 
 __all__ = ["lower"]
 
@@ -44,13 +45,15 @@ def lower(graph: Graph, config: Config, memory: MemorySettings | None = None) ->
             f"not for width={graph.width}, drop={graph.drop}"
         )
     layout = place(graph, config, memory)
+    # Said before the weights are packed: those of private kernels can be too many for the host too.
+    _check_size(graph, layout.end + _weight_bytes(graph, config), config)
     emitter = Emitter(config, cursor=layout.end)
     whole = Graph(graph.name, graph.width, graph.drop, layout.tensors, graph.inputs, graph.outputs)
     layers = {}
     for node in layout.nodes:
         if isinstance(node, Concat):
             continue
-        if not isinstance(node, Conv | Gemm | Pool | Add):
+        if not isinstance(node, Conv | LocalConv | Gemm | Pool | Add):
             raise UserError(f"{node.op} node {node.name!r} must run on the host")
         emitter.tag = len(layers)
         layers[emitter.tag] = layer_of(node, emitter.tag, whole, config)
@@ -60,11 +63,7 @@ def lower(graph: Graph, config: Config, memory: MemorySettings | None = None) ->
     words = encode(emitter.instructions)
     address = -(-emitter.cursor // 4096) * 4096
     size = address + 8 * len(words)
-    if size > 1 << config.address_width:
-        raise UserError(
-            f"{graph.name!r} needs {size} bytes of memory, but {config.address_width} address bits "
-            f"reach {1 << config.address_width}; set address_width={(size - 1).bit_length()}"
-        )
+    _check_size(graph, size, config)
     tensors = {name: layout.tensor_layout(name, config) for name in layout.maps}
     return Program(
         config=config, words=words, address=address, image=emitter.image, memory_size=size,
@@ -75,8 +74,24 @@ def lower(graph: Graph, config: Config, memory: MemorySettings | None = None) ->
     )  # fmt: skip
 
 
+def _weight_bytes(graph: Graph, config: Config) -> int:
+    layers = [node for node in graph.nodes if isinstance(node, Conv | LocalConv | Gemm)]
+    return sum(node.weight.size for node in layers) * config.element_bytes
+
+
+def _check_size(graph: Graph, size: int, config: Config) -> None:
+    if size > 1 << config.address_width:
+        raise UserError(
+            f"{graph.name!r} needs {size} bytes of memory, but {config.address_width} address bits "
+            f"reach {1 << config.address_width}; set address_width={(size - 1).bit_length()}"
+        )
+
+
 def _emit(
-    emitter: Emitter, node: Conv | Gemm | Pool | Add, layout: Layout, memory: MemorySettings
+    emitter: Emitter,
+    node: Conv | LocalConv | Gemm | Pool | Add,
+    layout: Layout,
+    memory: MemorySettings,
 ) -> None:
     target = layout.maps[node.output]
     if isinstance(node, Add):
@@ -96,6 +111,9 @@ def _emit(
             pads=(0, 0), **common,
         )  # fmt: skip
         return
+    if isinstance(node, LocalConv):
+        emit_local(emitter, node, source, target, memory)
+        return
     size = emitter.config.element_bytes
     for part in slices_of(node, emitter.config):
         emit_conv(
@@ -105,8 +123,8 @@ def _emit(
         )  # fmt: skip
 
 
-def _check_reduction(node: Conv | Gemm, config: Config) -> None:
-    terms = prod(node.weight.shape[1:])
+def _check_reduction(node: Conv | LocalConv | Gemm, config: Config) -> None:
+    terms = prod(node.weight.shape[1:4])
     if terms > config.max_reduction:
         raise UserError(
             f"layer {node.name!r} sums {terms} products per output, but the accumulator holds "

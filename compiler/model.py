@@ -14,6 +14,8 @@ from onnx.reference import ReferenceEvaluator
 
 from hw.errors import UserError
 
+from .locally_connected import DOMAIN, NAME, as_convolutions, with_function
+
 __all__ = ["OLDEST_OPSET", "Model", "free_names", "prepare", "rename_free", "session"]
 
 OLDEST_OPSET = 13
@@ -230,6 +232,7 @@ def _infer(proto: onnx.ModelProto, model: Model, name: str) -> None:
         if key not in known:
             kind = helper.np_dtype_to_tensor_dtype(value.dtype)
             skeleton.graph.input.append(helper.make_tensor_value_info(key, kind, value.shape))
+    as_convolutions(skeleton.graph)
     try:
         inferred = shape_inference.infer_shapes(
             skeleton, check_type=True, strict_mode=True, data_prop=True
@@ -294,8 +297,9 @@ def _fold_constants(proto: onnx.ModelProto, model: Model, name: str) -> bool:
 def _evaluate(proto: onnx.ModelProto, graph: onnx.GraphProto, outputs: list[str], name: str):
     """Values of ``outputs`` of a graph without inputs."""
     model = helper.make_model(
-        graph, opset_imports=list(proto.opset_import), ir_version=proto.ir_version
-    )
+        graph, opset_imports=list(proto.opset_import), ir_version=proto.ir_version,
+        functions=list(proto.functions),
+    )  # fmt: skip
     if not outputs:
         return []
     try:
@@ -348,7 +352,8 @@ def prepare(source: str | os.PathLike | bytes | onnx.ModelProto, batch: int = 1)
     _check(proto, name)
     proto = _convert(proto, name)
     if proto.functions:
-        proto = inliner.inline_local_functions(proto)
+        proto = inliner.inline_selected_functions(proto, [(DOMAIN, NAME)], exclude=True)
+    with_function(proto)
     inputs = _fix_inputs(proto, name, batch)
     model = Model(proto, inputs, [value.name for value in proto.graph.output])
     model.constants = {t.name: numpy_helper.to_array(t) for t in proto.graph.initializer}

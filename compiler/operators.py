@@ -18,12 +18,14 @@ from .float_graph import (
     Conv,
     Gemm,
     Host,
+    LocalConv,
     Node,
     Pad,
     Pool,
     Reshape,
 )
 from .functions import Clip, Function, LeakyRelu, Linear, Sigmoid, Step, Tanh
+from .locally_connected import DOMAIN, NAME
 from .model import Model, free_names
 
 __all__ = ["OPERATORS", "import_node"]
@@ -204,6 +206,36 @@ def _conv(source: Source) -> Node:
         name=source.name, inputs=[data], outputs=[source.single_output()],
         weight=weight.reshape(*weight.shape[:2], -1, weight.shape[-1]).astype(np.float64),
         bias=bias.astype(np.float64), groups=groups, **_window(source, weight.shape[2:]),
+    )  # fmt: skip
+
+
+@_operator(f"{DOMAIN}.{NAME}")
+def _locally_connected(source: Source) -> Node:
+    data = source.tensor((4,))
+    weight = source.constant(1, "weight").astype(np.float64)
+    bias = source.constant(2, "bias").astype(np.float64)
+    _, channels, *size = source.shape()
+    if weight.ndim != 6:
+        raise UserError(
+            f"the weight of {source.name!r} must have 6 axes (outputs, inputs, kernel and position "
+            f"of the output), not {weight.ndim}"
+        )
+    kernel = weight.shape[2:4]
+    window = _window(source, kernel)
+    pads = np.reshape(window["pads"], (2, 2)).sum(axis=0)
+    extent = [
+        (have + pad - taps) // stride + 1
+        for have, pad, taps, stride in zip(size, pads, kernel, window["strides"], strict=True)
+    ]
+    if (weight.shape[1], *weight.shape[4:]) != (channels, *extent):
+        wanted = ", ".join(map(str, ["any", channels, "any", "any", *extent]))
+        raise UserError(
+            f"the weight of {source.name!r} must have shape [{wanted}], a kernel for every output "
+            f"position, not {list(weight.shape)}"
+        )
+    return LocalConv(
+        name=source.name, inputs=[data], outputs=[source.single_output()], weight=weight,
+        bias=np.broadcast_to(bias, (len(weight), *extent)).copy(), **window,
     )  # fmt: skip
 
 

@@ -15,7 +15,18 @@ from sim import host
 
 from .calibrate import Range, Runner, calibrate
 from .compensate import layer_error, mean_low_bits
-from .float_graph import Add, Computation, Concat, Conv, FloatGraph, Gemm, Host, Node, Pool
+from .float_graph import (
+    Add,
+    Computation,
+    Concat,
+    Conv,
+    FloatGraph,
+    Gemm,
+    Host,
+    LocalConv,
+    Node,
+    Pool,
+)
 from .formats import argument_frac, largest_frac, preset_frac, tensor_fracs
 from .functions import Function, Linear
 from .tables import fit
@@ -123,7 +134,7 @@ class _Quantiser:
         return integers
 
     def _node(self, node: Node) -> quantised.Node:
-        if isinstance(node, Conv | Gemm):
+        if isinstance(node, Conv | LocalConv | Gemm):
             return self._layer(node)
         if isinstance(node, Pool):
             return self._pool(node)
@@ -154,8 +165,10 @@ class _Quantiser:
                 f"sums of at most {self.config.max_reduction} (max_reduction)"
             )
 
-    def _layer(self, node: Conv | Gemm) -> quantised.Conv | quantised.Gemm:
-        taps = int(np.prod(node.weight.shape[1:]))
+    def _layer(
+        self, node: Conv | LocalConv | Gemm
+    ) -> quantised.Conv | quantised.LocalConv | quantised.Gemm:
+        taps = int(np.prod(node.weight.shape[1:4]))
         self._check_reduction(node, taps)
         input_frac = self.fracs[node.input]
         if self.preset is None:
@@ -181,17 +194,22 @@ class _Quantiser:
             return quantised.Conv(
                 **common, strides=node.strides, pads=node.pads, groups=node.groups
             )
+        if isinstance(node, LocalConv):
+            return quantised.LocalConv(**common, strides=node.strides, pads=node.pads)
         return quantised.Gemm(**common)
 
-    def _mean_error(self, node: Conv | Gemm, weight: np.ndarray) -> np.ndarray | float:
+    def _mean_error(self, node: Conv | LocalConv | Gemm, weight: np.ndarray) -> np.ndarray | float:
         """What truncation adds to the layer's sums on average, in units of the sums."""
         if self.config.drop == 0:
             return 0.0
         groups = 1
         if isinstance(node, Conv):
-            rows, columns = (self._inside(node, axis) for axis in (0, 1))
+            rows, columns = (self._inside(node, axis).mean(axis=1) for axis in (0, 1))
             inside = np.outer(rows, columns)
             groups = node.groups
+        elif isinstance(node, LocalConv):
+            rows, columns = (self._inside(node, axis) for axis in (0, 1))
+            inside = rows[:, None, :, None] & columns[None, :, None, :]
         else:
             inside = np.ones(self.graph.tensors[node.input].shape[2:])
         low_bits = np.split(self.low_bits[node.input], groups, axis=1)
@@ -202,22 +220,22 @@ class _Quantiser:
             ]
         )
 
-    def _inside(self, node: Conv, axis: int) -> np.ndarray:
-        """For each tap along an axis, the share of the outputs for which it meets the input."""
+    def _inside(self, node: Conv | LocalConv, axis: int) -> np.ndarray:
+        """For each tap along an axis and each output, whether it meets the input."""
         size = self.graph.tensors[node.input].shape[2 + axis]
         count = self.graph.tensors[node.output].shape[2 + axis]
         start = np.arange(count) * node.strides[axis] - node.pads[axis]
         position = start[None, :] + np.arange(node.weight.shape[2 + axis])[:, None]
-        return ((position >= 0) & (position < size)).mean(axis=1)
+        return (position >= 0) & (position < size)
 
-    def _layer_fracs(self, node: Conv | Gemm, input_frac: int) -> tuple[int, int]:
+    def _layer_fracs(self, node: Conv | LocalConv | Gemm, input_frac: int) -> tuple[int, int]:
         """Fraction bits of the weights and of the argument of the activation."""
         span = (float(node.weight.min()), float(node.weight.max()))
         weight_frac = largest_frac(span, self.width)
         # The bias word also takes back the mean error of truncated products, and their compensation
         # constants where they only fill up the core's lanes: leave room for both.
-        kernel = int(np.prod(node.weight.shape[2:]))
-        padding = 4 * node.weight[0].size + 3 * kernel * self.config.ti
+        kernel = int(np.prod(node.weight.shape[2:4]))
+        padding = 4 * int(np.prod(node.weight.shape[1:4])) + 3 * kernel * self.config.ti
         room = bounds(2 * self.width)[1] - padding * abs(compensation(self.width, self.config.drop))
         reach = float(np.abs(node.bias).max())
         while reach * 2.0 ** (input_frac + weight_frac) > room:
@@ -292,5 +310,6 @@ class _Quantiser:
             proto,
             opset_imports=list(self.graph.model.opset_import),
             ir_version=self.graph.model.ir_version,
+            functions=list(self.graph.model.functions),
         )
         return quantised.Host(node.name, tuple(node.inputs), tuple(node.outputs), model, op=node.op)

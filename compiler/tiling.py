@@ -39,22 +39,26 @@ def _candidates(shape: Convolution, config: Config) -> Iterator[Tiling]:
         (images, rows, columns, groups)
         for columns in _splits(shape.width, config.nbout_rows)
         for rows in _splits(shape.height, config.nbout_rows // columns)
-        # Several images only where one of them leaves rows unused.
+        # Several images only where they share weights, or one of them leaves rows unused.
         for images in (
             _splits(shape.batch, config.nbout_rows // (columns * rows))
-            if columns == shape.width and rows == shape.height
+            if shape.private or (columns == shape.width and rows == shape.height)
             else (1,)
         )
         for groups in _splits(
             groups_total,
-            min(config.bias_rows, config.sb_rows, config.nbout_rows // (columns * rows * images)),
+            min(
+                min(config.bias_rows, config.sb_rows) // (columns * rows if shape.private else 1),
+                config.nbout_rows // (columns * rows * images),
+            ),
         )
     ]
     windows = (False, True) if shape.kernel[0] > 1 and shape.channels < config.ti else (False,)
     for window in windows:
         for channels in _channel_counts(shape, window, config.ti):
             for images, rows, columns, groups in blocks:
-                for inputs_stay in (False, True) if groups < groups_total else (False,):
+                choice = groups < groups_total and not shape.private
+                for inputs_stay in (False, True) if choice else (False,):
                     yield Tiling(images, rows, columns, groups, channels, window, inputs_stay)
 
 

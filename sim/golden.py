@@ -21,7 +21,7 @@ from hw.arith.numbers import (
 )
 
 from . import host
-from .graph import Add, Concat, Conv, Gemm, Graph, Host, Pool
+from .graph import Add, Concat, Conv, Gemm, Graph, Host, LocalConv, Pool
 
 __all__ = ["Result", "run"]
 
@@ -112,6 +112,8 @@ def _evaluate(graph: Graph, node, result: Result) -> None:
                 [_conv(node, x, w, graph.width, graph.drop) for x, w in groups], axis=1
             )
             sums += node.bias.astype(np.int64)[:, None, None]
+        elif isinstance(node, LocalConv):
+            sums = _local(node, tensors[node.input], graph.width, graph.drop)
         elif isinstance(node, Gemm):
             sums = _gemm(node, tensors[node.input], graph.width, graph.drop)
         elif isinstance(node, Add):
@@ -171,21 +173,23 @@ def _flat_ends(table: Table, low: int, high: int) -> tuple[bool, bool]:
 def _exact_matmul(a: np.ndarray, b: np.ndarray, largest: int) -> np.ndarray:
     """Integer matrix product by floating-point BLAS, with |product of two elements| <= ``largest``.
 
+    Axes before the last two are those of a stack of matrices.
+
     Sums of integers are exact in floating point while they stay within the mantissa, whatever the
     order of the additions; longer reductions are cut where they could leave it.
     """
     length = a.shape[-1]
     dtype, limit = (np.float32, 1 << 24) if length * largest <= 1 << 24 else (np.float64, 1 << 53)
     piece = limit // largest
-    total = np.zeros((a.shape[0], b.shape[1]), dtype=np.int64)
+    total = np.zeros((*a.shape[:-1], b.shape[-1]), dtype=np.int64)
     for start in range(0, length, piece):
         cut = slice(start, start + piece)
-        total += (a[:, cut].astype(dtype) @ b[cut].astype(dtype)).astype(np.int64)
+        total += (a[..., cut].astype(dtype) @ b[..., cut, :].astype(dtype)).astype(np.int64)
     return total
 
 
 def _truncated_matmul(w: np.ndarray, x: np.ndarray, width: int, drop: int) -> np.ndarray:
-    """``sum_k T(x[k, p], w[o, k])`` for (O, K) weights and (K, P) neurons, as (O, P).
+    """``sum_k T(x[k, p], w[o, k])`` for (O, K) weights and (K, P) neurons, as (O, P), or stacks.
 
     T is linear in the neuron's low bits once the weight's bit j selects them, so what the
     multipliers leave out of a whole matrix product is one matrix product per dropped column.
@@ -195,7 +199,7 @@ def _truncated_matmul(w: np.ndarray, x: np.ndarray, width: int, drop: int) -> np
         mask = (1 << (drop - j)) - 1
         lost = _exact_matmul((w >> j) & 1, x & mask, mask) << j
         total += lost if j == width - 1 else -lost
-    return total + w.shape[1] * compensation(width, drop)
+    return total + w.shape[-1] * compensation(width, drop)
 
 
 def _products(
@@ -230,13 +234,18 @@ def _gemm(node: Gemm, x: np.ndarray, width: int, drop: int) -> np.ndarray:
     return sums + node.bias.astype(np.int64)
 
 
-def _conv(node: Conv, x: np.ndarray, weight: np.ndarray, width: int, drop: int) -> np.ndarray:
-    """Sums of one group, without bias."""
-    outputs, channels, kh, kw = weight.shape
+def _windows(node: Conv | LocalConv, x: np.ndarray, kh: int, kw: int) -> np.ndarray:
+    """The neurons that each output sees: (N, C, H, W, Kh, Kw)."""
     top, left, bottom, right = node.pads
     padded = np.pad(x, ((0, 0), (0, 0), (top, bottom), (left, right)))
     windows = np.lib.stride_tricks.sliding_window_view(padded, (kh, kw), axis=(2, 3))
-    windows = windows[:, :, :: node.strides[0], :: node.strides[1]]
+    return windows[:, :, :: node.strides[0], :: node.strides[1]]
+
+
+def _conv(node: Conv, x: np.ndarray, weight: np.ndarray, width: int, drop: int) -> np.ndarray:
+    """Sums of one group, without bias."""
+    outputs, channels, kh, kw = weight.shape
+    windows = _windows(node, x, kh, kw)
     batch, _, height, breadth = windows.shape[:4]
     taps = channels * kh * kw
     images = max(1, _CHUNK // (taps * height * breadth))
@@ -250,6 +259,23 @@ def _conv(node: Conv, x: np.ndarray, weight: np.ndarray, width: int, drop: int) 
 
     sums = _products(weight.reshape(outputs, taps), columns, width, drop)
     return sums.reshape(outputs, batch, height, breadth).transpose(1, 0, 2, 3)
+
+
+def _local(node: LocalConv, x: np.ndarray, width: int, drop: int) -> np.ndarray:
+    """One small matrix product for every output position, a part of an output row at a time."""
+    outputs, channels, kh, kw, height, breadth = node.weight.shape
+    windows = _windows(node, x, kh, kw)
+    taps = channels * kh * kw
+    columns = max(1, _CHUNK // (taps * max(outputs, len(x))))
+    sums = np.empty((len(x), outputs, height, breadth), dtype=np.int64)
+    for y in range(height):
+        for start in range(0, breadth, columns):
+            cut = slice(start, start + columns)
+            weight = node.weight[..., y, cut].reshape(outputs, taps, -1).transpose(2, 0, 1)
+            neurons = windows[:, :, y, cut].transpose(2, 1, 3, 4, 0).reshape(-1, taps, len(x))
+            products = _truncated_matmul(weight.astype(np.int32), neurons, width, drop)
+            sums[:, :, y, cut] = products.transpose(2, 1, 0)
+    return sums + node.bias.astype(np.int64)
 
 
 def _pool(graph: Graph, node: Pool, result: Result) -> np.ndarray:

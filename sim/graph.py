@@ -12,7 +12,18 @@ import onnx
 
 from hw.arith.numbers import Table
 
-__all__ = ["Add", "Concat", "Conv", "Gemm", "Graph", "Host", "Node", "Pool", "Tensor"]
+__all__ = [
+    "Add",
+    "Concat",
+    "Conv",
+    "Gemm",
+    "Graph",
+    "Host",
+    "LocalConv",
+    "Node",
+    "Pool",
+    "Tensor",
+]
 
 
 @dataclass(frozen=True)
@@ -57,6 +68,26 @@ class Conv:
     table: Table
     groups: int = 1
     op: str = "Conv"
+
+
+@dataclass(frozen=True)
+class LocalConv:
+    """Locally connected convolution, the paper's private kernels: as Conv with one group, but every
+    output position has a kernel and biases of its own.
+
+    ``weight`` is (O, C, Kh, Kw, H, W) and ``bias`` (O, H, W), with the output's height and width.
+    """
+
+    name: str
+    input: str
+    output: str
+    weight: np.ndarray
+    bias: np.ndarray
+    strides: tuple[int, int]
+    pads: tuple[int, int, int, int]
+    shift: int
+    table: Table
+    op: str = "LocalConv"
 
 
 @dataclass(frozen=True)
@@ -139,7 +170,7 @@ class Host:
     op: str
 
 
-Node = Conv | Gemm | Pool | Add | Concat | Host
+Node = Conv | LocalConv | Gemm | Pool | Add | Concat | Host
 
 
 @dataclass

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..float_graph import Activation, Affine, Conv, FloatGraph, Gemm
+from ..float_graph import Activation, Affine, Conv, FloatGraph, Gemm, LocalConv
 from ..functions import IDENTITY, Function, Linear
 
 __all__ = ["fold_affine"]
@@ -18,13 +18,18 @@ def fold_affine(graph: FloatGraph) -> None:
     for node in [node for node in graph.nodes if isinstance(node, Affine)]:
         maker = graph.producer(node.input)
         if (
-            isinstance(maker, Conv | Gemm)
+            isinstance(maker, Conv | LocalConv | Gemm)
             and maker.function == IDENTITY
             and graph.only_consumer(node.input)
         ):
-            scale = node.scale.reshape(-1, *(1,) * (maker.weight.ndim - 1))
-            maker.weight = maker.weight * scale
-            maker.bias = maker.bias * node.scale + node.offset
+
+            def spread(values: np.ndarray, like: np.ndarray) -> np.ndarray:
+                """One value per output, for all that belongs to it."""
+                return values.reshape(-1, *(1,) * (like.ndim - 1))
+
+            weight, bias = maker.weight, maker.bias
+            maker.weight = weight * spread(node.scale, weight)
+            maker.bias = bias * spread(node.scale, bias) + spread(node.offset, bias)
             maker.outputs = [node.output]
             maker.raw = graph.tensors[node.output].source
             graph.replace(node)

@@ -1,6 +1,6 @@
 """Fold explicit Pad operators into the windows of the operators that follow."""
 
-from ..float_graph import Computation, Conv, FloatGraph, Pad, Pool
+from ..float_graph import Computation, Conv, FloatGraph, LocalConv, Pad, Pool
 
 __all__ = ["fold_padding"]
 
@@ -16,7 +16,7 @@ def fold_padding(graph: FloatGraph) -> None:
         maker = graph.producer(pad.input)
         nonnegative = isinstance(maker, Computation) and maker.function.nonnegative
         for node in graph.consumers(pad.output):
-            if not isinstance(node, Conv | Pool):
+            if not isinstance(node, Conv | LocalConv | Pool):
                 continue
             if isinstance(node, Pool):
                 if node.kind == "max" and not nonnegative:

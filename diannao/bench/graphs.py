@@ -8,8 +8,7 @@ import numpy as np
 
 from hw.arith.numbers import Table, bounds, compensation
 from hw.diannao.config import Config
-from hw.errors import UserError
-from sim.graph import Conv, Gemm, Graph, Pool, Tensor
+from sim.graph import Conv, Gemm, Graph, LocalConv, Pool, Tensor
 
 from .layers import Benchmark
 
@@ -65,7 +64,7 @@ def graph_of(benchmark: Benchmark, config: Config, numbers: Numbers = zeros) -> 
     return Graph(benchmark.name, width, config.drop, tensors, ["x"], ["y"], [node])
 
 
-def _node(benchmark: Benchmark, config: Config, numbers: Numbers) -> Conv | Gemm | Pool:
+def _node(benchmark: Benchmark, config: Config, numbers: Numbers) -> Conv | LocalConv | Gemm | Pool:
     name, width = benchmark.name, config.width
     strides = (benchmark.stride, benchmark.stride)
     pads = (benchmark.padding, benchmark.padding, benchmark.padding, benchmark.padding)
@@ -73,11 +72,14 @@ def _node(benchmark: Benchmark, config: Config, numbers: Numbers) -> Conv | Gemm
     table = Table((), (slope,), (-compensation(width, config.drop),), width - 2)
     if benchmark.kind == "pool":
         return Pool(name, "x", "y", "max", benchmark.kernel, strides, pads, False, {1: (0, table)})
-    if benchmark.kind == "private":
-        raise UserError("the compiler does not map private kernels")
     # Biases leave room for what idle multipliers add, which the compiler takes off them.
     taps = benchmark.inputs * prod(benchmark.kernel)
     shift = width - 1 + (taps // 4).bit_length() // 2
+    if benchmark.kind == "private":
+        extent = benchmark.output_size
+        weight = numbers(width, (benchmark.outputs, benchmark.inputs, *benchmark.kernel, *extent))
+        bias = numbers(2 * width - 2, (benchmark.outputs, *extent))
+        return LocalConv(name, "x", "y", weight, bias, strides, pads, shift, table)
     bias = numbers(2 * width - 2, (benchmark.outputs,))
     if benchmark.kind in ("classifier", "program"):
         weight = numbers(width, (benchmark.outputs, benchmark.inputs))

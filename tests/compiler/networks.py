@@ -8,7 +8,7 @@ from compiler.lowering import lower
 from hw.arith.numbers import Table, bounds
 from hw.diannao.config import Config
 from sim import golden
-from sim.graph import Add, Concat, Conv, Gemm, Graph, Node, Pool, Tensor
+from sim.graph import Add, Concat, Conv, Gemm, Graph, LocalConv, Node, Pool, Tensor
 from sim.interpreter import Interpreter, Statistics
 from sim.program import Program
 
@@ -75,6 +75,18 @@ class Network:
         weight, bias, shift = self._weights(outputs, channels // groups, *kernel)
         self.nodes.append(
             Conv(f"conv {y}", x, y, weight, bias, strides, pads, shift, self.table(), groups)
+        )
+        return y
+
+    def local(self, x: str, outputs: int, kernel=(3, 3), strides=(1, 1), pads=(0, 0, 0, 0)) -> str:
+        batch, channels = self.shape(x)[:2]
+        extent = self._windows(x, kernel, strides, pads)
+        y = self._tensor(batch, outputs, *extent)
+        _, _, shift = self._weights(outputs, channels, *kernel)
+        weight = self.numbers(self.config.width, outputs, channels, *kernel, *extent)
+        bias = self.numbers(2 * self.config.width - 2, outputs, *extent)
+        self.nodes.append(
+            LocalConv(f"local {y}", x, y, weight, bias, strides, pads, shift, self.table())
         )
         return y
 

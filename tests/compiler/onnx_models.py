@@ -33,6 +33,7 @@ def onnx_model(
     elem_type: int = TensorProto.FLOAT,
 ) -> onnx.ModelProto:
     """A model; ``outputs`` maps names to numbers of axes, shapes may hold names of dimensions."""
+    domains = {n.domain for n in nodes} - {""}
     graph = helper.make_graph(
         nodes,
         "test",
@@ -43,7 +44,8 @@ def onnx_model(
         ],
         [numpy_helper.from_array(np.asarray(v), k) for k, v in (constants or {}).items()],
     )
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+    opsets = [helper.make_opsetid("", opset), *(helper.make_opsetid(name, 1) for name in domains)]
+    return helper.make_model(graph, opset_imports=opsets, ir_version=8)
 
 
 def one_node(

@@ -69,13 +69,18 @@ def networks(draw, config: Config, layers: int):
     for _ in range(layers):
         x = draw(st.sampled_from(names))
         shape = net.shape(x)
-        kinds = ["gemm", "add", "concat"] + (["conv", "pool", "conv"] if len(shape) == 4 else [])
+        kinds = ["gemm", "add", "concat"]
+        kinds += ["conv", "local", "pool", "conv"] if len(shape) == 4 else []
         kind = draw(st.sampled_from(kinds))
         if kind == "conv":
             groups = draw(st.sampled_from([n for n in range(1, 15) if not shape[1] % n]))
             outputs = groups * draw(st.integers(1, 14 // groups))
             parameters = windows(draw, *shape[2:], inside=False)
             names.append(net.conv(x, outputs, *parameters, groups))
+        elif kind == "local":
+            names.append(
+                net.local(x, draw(st.integers(1, 9)), *windows(draw, *shape[2:], inside=False))
+            )
         elif kind == "gemm":
             names.append(net.gemm(x, draw(st.integers(1, 20))))
         elif kind == "pool":

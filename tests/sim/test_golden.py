@@ -9,7 +9,7 @@ import pytest
 
 from hw.arith.numbers import Table, activate, bounds, requantise, truncated_product
 from sim import golden
-from sim.graph import Add, Concat, Conv, Gemm, Graph, Host, Pool, Tensor
+from sim.graph import Add, Concat, Conv, Gemm, Graph, Host, LocalConv, Pool, Tensor
 
 IDENTITY = Table((0,), (1, 1), (0, 0), 0)
 BENT = Table((-300, 0, 500), (-3, 1, 7, 2), (40, -5, 0, 900), 2)
@@ -74,6 +74,30 @@ def test_conv_equals_loop_over_products(width, drop, chunk, monkeypatch):
         expected = naive_conv(node, x, (shape[0], 3, *out), width, drop)
         np.testing.assert_array_equal(result.tensors["y"], expected)
         assert result.tensors["y"].dtype == np.int64
+
+
+@pytest.mark.parametrize(("width", "drop"), [(16, 0), (16, 9), (8, 8)])
+@pytest.mark.parametrize("chunk", [1 << 22, 60])
+def test_local_conv_equals_convolutions_of_one_position(width, drop, chunk, monkeypatch):
+    monkeypatch.setattr(golden, "_CHUNK", chunk)
+    rng = np.random.default_rng(3)
+    shape, out, pads = (2, 3, 5, 6), (2, 4, 3, 3), (1, 0, 1, 1)
+    node = LocalConv(
+        "n", "x", "y", integers(rng, (4, 3, 3, 2, 3, 3), width),
+        integers(rng, (4, 3, 3), 2 * width), (2, 2), pads, width - 1, BENT,
+    )  # fmt: skip
+    x = integers(rng, shape, width)
+    graph = graph_of(node, {"x": shape}, {"y": out}, width, drop)
+    result = golden.run(graph, {"x": x}).tensors["y"]
+    padded = np.pad(x, ((0, 0), (0, 0), (1, 1), (0, 1)))
+    for row, column in itertools.product(range(3), range(3)):
+        one = Conv(
+            "n", "x", "y", node.weight[..., row, column], node.bias[:, row, column], (1, 1),
+            (0, 0, 0, 0), width - 1, BENT,
+        )  # fmt: skip
+        window = padded[:, :, 2 * row : 2 * row + 3, 2 * column : 2 * column + 2]
+        expected = naive_conv(one, window, (2, 4, 1, 1), width, drop)
+        np.testing.assert_array_equal(result[..., row, column], expected[..., 0, 0])
 
 
 @pytest.mark.parametrize(("channels", "outputs", "groups"), [(4, 6, 2), (3, 3, 3), (2, 6, 2)])

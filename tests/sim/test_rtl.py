@@ -46,6 +46,13 @@ def networks(config: Config):
     net.pool(x, "max", (1, 1), (1, 1))
     yield "pooling only", net.graph()
 
+    net = Network(config, 6)
+    x = net.input(2, 6, 7, 8)
+    y = net.conv(x, 12, (3, 3), pads=(1, 1, 1, 1), groups=3)
+    z = net.conv(y, 12, (1, 2), (2, 1), groups=12)
+    net.local(z, 2, (2, 3), (1, 2), (1, 0, 0, 1))
+    yield "grouped and locally connected convolutions", net.graph()
+
 
 @pytest.mark.parametrize(("config", "memory"), CORES, ids=[c.name for c, _ in CORES])
 def test_rtl_equals_golden(config, memory):
