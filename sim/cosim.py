@@ -151,6 +151,9 @@ def simulate(
         root = Path(env["VERILATOR_ROOT"])
         key = hashlib.sha256((root / "include" / "verilated.cpp").read_bytes()).hexdigest()[:16]
         build_args = ["-Wno-fatal", "-Wno-WIDTHEXPAND", "-Wno-WIDTHTRUNC", "-O3"]
+        # Benches use ports of the top only; what is not public need not be kept, which makes the
+        # code to compile several times shorter.
+        build_args += ["--no-public-flat-rw", "--public-depth", "1"]
         if not waves:
             cache = _cache_root() / f"verilator-runtime-{key}"
             cache.mkdir(parents=True, exist_ok=True)

@@ -48,14 +48,15 @@ class VcAllocator(wiring.Component):
                 "closing": In(per_vc),
             }
         )
+        # Read by the proof, too.
+        self._taken = [Signal(self._vcs, name=f"taken_{output}") for output in range(PORTS)]
 
     def elaborate(self, platform):
         m = Module()
         grants = [
             [Signal(PORTS, name=f"grant_{o}_{v}") for v in range(self._vcs)] for o in range(PORTS)
         ]
-        for output in range(PORTS):
-            taken = Signal(self._vcs, name=f"taken_{output}")
+        for output, taken in enumerate(self._taken):
             for vc in range(self._vcs):
                 arbiter = RoundRobin(PORTS)
                 m.submodules[f"arbiter_{output}_{vc}"] = arbiter

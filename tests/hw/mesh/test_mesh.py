@@ -1,4 +1,4 @@
-"""Meshes on both simulators: all virtual channels, and so few places that everything blocks."""
+"""Meshes on both simulators: places for full bandwidth, and so few that everything blocks."""
 
 import pytest
 
@@ -6,8 +6,8 @@ from hw.mesh.mesh import Mesh
 from tests.hw.mesh.traffic import mesh_config
 
 PARAMETERS = {
-    "2x2": {"rows": 2, "columns": 2, "data_width": 64, "link_depth": 16, "link_latency": 9,
-            "link_interval": (303, 200)},
+    "2x2": {"rows": 2, "columns": 2, "data_width": 64, "vcs": 2, "link_depth": 16,
+            "link_latency": 9, "link_interval": (303, 200)},
     "3x2": {"rows": 2, "columns": 3, "data_width": 64, "vcs": 2, "local_depth": 2, "link_depth": 2,
             "fifo": 3, "link_latency": 2, "link_interval": (1, 1)},
 }  # fmt: skip
