@@ -13,7 +13,7 @@ from diannao.bench import LAYERS, Bench
 from diannao.bench.crop import bound_of, crop
 from diannao.bench.graphs import fitted, graph_of
 from sim import golden
-from sim.graph import Conv, Gemm, Pool
+from sim.graph import Conv, Gemm, LocalConv, Pool
 
 PAPER = CONFIGS["diannao-16x16"].replace(sb_port=2048)
 TINY = CONFIGS["tiny"]
@@ -24,8 +24,10 @@ TABLE = {
     "CLASS1": ((1, 1), 19_200, 159),
     "CLASS3": ((1, 1), 20_000, 161),
     "CONV1": ((367, 492), 2.247e10, 87.75e6),
+    "CONV2*": ((183, 183), 6.94e8, 5.45e6),
     "CONV3": ((29, 29), 2.906e8, 2.906e8 / 256),
     "CONV4": ((26, 26), 2.714e8, 1.060e6),
+    "CONV5*": ((246, 246), 7.20e11, 5.64e9),
     "POOL1": ((183, 246), 0, 246 * 183 * 4 * 12 / 16),
     "POOL3": ((8, 8), 0, 8 * 8 * 16 * 100 / 16),
     "POOL5": ((128, 128), 0, 1.05e6),
@@ -44,9 +46,9 @@ def test_layers_are_the_papers(name):
     layer = LAYERS[name]
     graph = graph_of(layer, PAPER)
     (node,) = graph.nodes
-    assert isinstance(node, Conv | Gemm | Pool)
+    assert isinstance(node, Conv | LocalConv | Gemm | Pool)
     assert layer.output_size == size
-    assert layer_of(node, 0, graph, PAPER).macs == pytest.approx(macs, rel=5e-4)
+    assert layer_of(node, 0, graph, PAPER).macs == pytest.approx(macs, rel=1e-3)
     assert bound_of(layer, PAPER) == pytest.approx(bound, rel=5e-3)
 
 
@@ -106,6 +108,24 @@ def test_layers_on_rtl(bench, name):
         parts = prod(whole.output_size) / prod(cut.output_size)
         assert entry.macs == pytest.approx(rtl.macs * parts)
         assert entry.cycles > entry.bound_cycles > rtl.bound_cycles
+
+
+def test_private_kernels_on_rtl(bench):
+    """Without the model: all weights of CONV2* take a minute to be laid out."""
+    cut = LAYERS["CONV2*"].cropped(1, 2)
+    ((whole, rtl),) = bench.measure(cut).runs
+    assert whole.output_size == (1, 2)
+    assert rtl.compulsory_bytes["sb"] >= 2 * 2 * 8 * 8 * 18 * 18
+    assert rtl.efficiency >= 0.5
+
+
+def test_a_layer_larger_than_memory_runs_as_a_crop_only():
+    with Bench(PAPER, model_only=True) as made:
+        found = made.measure(LAYERS["CONV5*"])
+    assert not found.runs
+    assert found.reason == (
+        "all of it takes 1.44e+12 bytes of memory, 32 address bits reach 4.29e+09"
+    )
 
 
 def test_a_difference_from_golden_is_an_error(bench, monkeypatch):
