@@ -35,13 +35,16 @@ def simulate(folder: Path, about: dict[str, Any], memory: MemorySettings) -> tup
     Raises
     ------
     PeerError
-        If it does not build, does not come to an end, or computes something else than numpy.
+        If it does not build, does not come to an end, breaks a rule of AXI, or computes something
+        else than numpy.
     """
     bench = _build(folder / "layer.v")
     result = folder / "result.bin"
     settings = (memory.latency, memory.bandwidth, about["start"], about["busy"], _LIMIT)
     output = call(str(bench), str(folder / "image.bin"), str(result), *map(str, settings))
-    cycles, seconds, *_ = output.split()
+    cycles, seconds, *breach = output.split(maxsplit=2)
+    if breach:
+        raise PeerError(f"breaks a rule of AXI: {breach[0]}")
 
     expected = np.load(folder / "expected.npy").ravel()
     content = np.fromfile(result, np.uint8)[about["result"] :][: 2 * expected.size]
