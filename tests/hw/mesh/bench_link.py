@@ -8,12 +8,11 @@ import cocotb
 from cocotb.triggers import RisingEdge
 
 from hw.mesh.channel import CreditLayout, FlitLayout
-from hw.mesh.config import MeshConfig
 from tests.hw.mesh.fields import pack_record, unpack_record
+from tests.hw.mesh.traffic import mesh_config
 from tests.streams import dut_config, start
 
-PARAMETERS = dut_config()
-CONFIG = MeshConfig(**PARAMETERS | {"link_interval": Fraction(*PARAMETERS["link_interval"])})
+CONFIG = mesh_config(dut_config())
 FLIT, CREDIT = FlitLayout(CONFIG), CreditLayout(CONFIG)
 
 

@@ -130,11 +130,12 @@ async def waits_for_a_node(dut):
     await traffic.finish()
 
 
-@cocotb.test(timeout_time=5, timeout_unit="ms")
+@cocotb.test(timeout_time=5, timeout_unit="ms", skip=CONFIG.columns & CONFIG.columns - 1 == 0)
 async def reports_a_wrong_destination(dut):
-    """A packet to a node outside the mesh is swallowed, whatever its length; the next one goes."""
-    if CONFIG.columns & (CONFIG.columns - 1) == 0:
-        return  # all values of x are columns
+    """A packet to a node outside the mesh is swallowed, whatever its length; the next one goes.
+
+    With a power of two there is no such column.
+    """
     traffic = await begin(dut)
     outside = traffic.word
     for length in (1, 7):

@@ -22,7 +22,6 @@ def unpack_record(layout: data.Layout, word: int) -> dict:
     """The reverse of ``pack_record``."""
     values = {}
     for name, field in layout:
-        part = word >> field.offset & (1 << field.width) - 1
-        nested = isinstance(field.shape, data.Layout)
-        values[name] = unpack_record(field.shape, part) if nested else part
+        part, shape = word >> field.offset & (1 << field.width) - 1, field.shape
+        values[name] = unpack_record(shape, part) if isinstance(shape, data.Layout) else part
     return values

@@ -3,6 +3,7 @@
 import random
 from collections import defaultdict, deque
 from fractions import Fraction
+from typing import Any
 
 import cocotb
 from cocotb.triggers import RisingEdge
@@ -18,7 +19,8 @@ __all__ = ["Traffic", "mesh_config"]
 
 def mesh_config(parameters: dict) -> MeshConfig:
     """The configuration from what JSON can hold: ``link_interval`` as a pair."""
-    return MeshConfig(**parameters | {"link_interval": Fraction(*parameters["link_interval"])})
+    values: dict[str, Any] = {**parameters, "link_interval": Fraction(*parameters["link_interval"])}
+    return MeshConfig(**values)
 
 
 class Traffic:
@@ -44,9 +46,11 @@ class Traffic:
         self.cycle = 0
         nodes = config.nodes
         self.queues = [deque() for _ in range(nodes)]  # words to send
-        self.offered = [None] * nodes
+        self.offered: list[int | None] = [None] * nodes
         self.expected = defaultdict(deque)  # packets by source and destination
-        self.current = [None] * nodes  # source and rest of the packet that arrives at each node
+        self.current: list[Any] = [
+            None
+        ] * nodes  # source and rest of the packet that arrives at each node
         self.arrivals = [[] for _ in range(nodes)]  # cycle and source of each word
         self.accepted = [[] for _ in range(nodes)]  # cycle of each word
         self.crossed = [0] * len(config.links)  # flits
