@@ -5,18 +5,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from hw.diannao.config import Config
+from hw.diannao.config import Config, ConfigError
 from hw.errors import UserError
 
 from .memory.onchip import OnChipMemory
-from .memory.storage import BlockRam, Spram
+from .memory.storage import BlockRam
 from .top import BoardTop
 
-__all__ = ["BOARDS", "Board", "find_board"]
-
-
-def _spram(config: Config) -> OnChipMemory:
-    return OnChipMemory(storage=Spram(), address_width=config.address_width)
+__all__ = ["BOARDS", "Board", "custom_board", "find_board"]
 
 
 def _block_ram(kibibytes: int) -> Callable[[Config], OnChipMemory]:
@@ -41,6 +37,7 @@ class Board:
     memory : makes the memory component
     memory_text : what the memory is
     clock : cycles per second
+    loader : what openFPGALoader calls it
     baud : of the host link
     """
 
@@ -51,13 +48,19 @@ class Board:
     memory: Callable[[Config], Any]
     memory_text: str
     clock: int
+    loader: str = ""
     baud: int = 1_000_000
 
-    def make_top(self) -> BoardTop:
-        """The board's logic, the same for the FPGA and for simulation."""
+    def __post_init__(self):
+        if not self.config.shared_port:
+            raise ConfigError("shared_port must be True on a board, not False")
+
+    def make_top(self, **options) -> BoardTop:
+        """The board's logic; ``options`` are further parameters of BoardTop."""
         return BoardTop(
-            config=self.config, memory=self.memory(self.config), clock=self.clock, baud=self.baud
-        )
+            config=self.config, memory=self.memory(self.config), clock=self.clock, baud=self.baud,
+            **options,
+        )  # fmt: skip
 
     def make_platform(self) -> Any:
         """The platform of amaranth-boards.
@@ -90,23 +93,8 @@ BOARDS: dict[str, Board] = {
     board.name: board
     for board in (
         Board(
-            name="icebreaker",
-            title="iCEBreaker (iCE40UP5K)",
-            platform="amaranth_boards.icebreaker:ICEBreakerPlatform",
-            config=Config(
-                name="icebreaker", tn=2, ti=4, width=8, nbin_rows=128, sb_rows=64, nbout_rows=32,
-                bias_rows=8, segments=4, max_reduction=4096, nbin_port=32, sb_port=32,
-                nbout_port=32, cp_port=32, shared_port=True, address_width=17, outstanding=1,
-                burst=8, nbin_fifo=2, instruction_buffer=256, queue=1, nfu1_stages=2,
-                nfu2_stages=2, nfu3_stages=3,
-            ),
-            memory=_spram,
-            memory_text="128 KiB SPRAM",
-            clock=24_000_000,
-        ),
-        Board(
             name="ulx3s-85f",
-            title="ULX3S (ECP5 LFE5U-85F)",
+            title="ULX3S, LFE5U-85F",
             platform="amaranth_boards.ulx3s:ULX3S_85F_Platform",
             config=Config(
                 name="ulx3s-85f", tn=8, ti=16, nbin_rows=64, sb_rows=64, nbout_rows=64,
@@ -117,6 +105,22 @@ BOARDS: dict[str, Board] = {
             memory=_block_ram(256),
             memory_text="256 KiB block RAM",
             clock=50_000_000,
+            loader="ulx3s",
+        ),
+        Board(
+            name="icepi-zero",
+            title="IcePi Zero, LFE5U-25F",
+            platform="amaranth_boards.icepi_zero:IcepiZero1_3Platform",
+            config=Config(
+                name="icepi-zero", tn=4, ti=6, width=8, nbin_rows=128, sb_rows=64, nbout_rows=32,
+                bias_rows=16, max_reduction=8192, nbin_port=32, sb_port=32, nbout_port=32,
+                cp_port=32, shared_port=True, address_width=16, outstanding=2, burst=16,
+                nbin_fifo=8, instruction_buffer=512, queue=1,
+            ),
+            memory=_block_ram(64),
+            memory_text="64 KiB block RAM",
+            clock=50_000_000,
+            loader="icepi-zero",
         ),
     )
 }  # fmt: skip
@@ -134,3 +138,33 @@ def find_board(name: str) -> Board:
     if name not in BOARDS:
         raise UserError(f"unknown board {name!r}; known: {', '.join(BOARDS)}")
     return BOARDS[name]
+
+
+def custom_board(platform: str, kibibytes: int) -> Board:
+    """A board for any platform of amaranth-boards, with on-chip memory and a small core.
+
+    Parameters
+    ----------
+    platform : module and class, "module:Class"
+    kibibytes : of memory, a power of two from 4 on
+
+    Raises
+    ------
+    UserError
+        If there is no such platform, or it has no clock.
+    """
+    if ":" not in platform:
+        raise UserError(f"a platform must be MODULE:CLASS, not {platform!r}")
+    if kibibytes < 4 or kibibytes & (kibibytes - 1):
+        raise UserError(f"--memory must be a power of two from 4 on, not {kibibytes} KiB")
+    board = Board(
+        name="custom", title=platform, platform=platform,
+        config=BOARDS["icepi-zero"].config.replace(
+            name="custom", tn=2, ti=4, address_width=max(16, (1024 * kibibytes - 1).bit_length())
+        ),
+        memory=_block_ram(kibibytes), memory_text=f"{kibibytes} KiB block RAM", clock=1,
+    )  # fmt: skip
+    made = board.make_platform()
+    if made.default_clk is None:
+        raise UserError(f"{platform} has no clock of its own")
+    return board.changed(clock=round(made.default_clk_frequency))

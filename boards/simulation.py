@@ -117,8 +117,10 @@ class LineSimulation:
 def simulate_board(board: Board) -> LineSimulation:
     """The simulated ``board``; everything but clock generation and pin buffers is in it.
 
-    Its line is as fast as it can be, four clock cycles per bit, for the sake of the simulation.
+    For the sake of simulation time its line is as fast as it can be, four clock cycles per bit, and
+    what is silence there is as much shorter.
     """
     board = board.changed(baud=board.clock // _DIVISOR)
-    key = repr((board.name, board.config, board.clock, board.memory_text))
-    return LineSimulation(key, board.make_top, _DIVISOR)
+    silence = 100 * 10 * _DIVISOR / board.clock  # a hundred bytes
+    key = repr((board.name, board.config, board.clock, board.memory_text, silence))
+    return LineSimulation(key, lambda: board.make_top(silence=silence), _DIVISOR)

@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 
 from hw.bus.axi import AxiLitePort
 from hw.bus.csr import RegisterBlock
-from hw.diannao.config import Config, ConfigError
+from hw.diannao.config import Config
 from hw.diannao.core import Core
 from hw.diannao.csr import ADDRESS_WIDTH as CORE_ADDRESS_WIDTH
 from hw.diannao.events import Stall
@@ -22,7 +22,7 @@ from .registers import ADDRESS_WIDTH, board_registers
 __all__ = ["SILENCE", "BoardTop", "LiteManager"]
 
 SILENCE = 0.01
-"""Seconds of silence on the line that end a broken command."""
+"""Seconds without a byte that end a broken command: more than what holds a frame up on its way."""
 
 
 class LiteManager(wiring.Component):
@@ -98,6 +98,7 @@ class BoardTop(wiring.Component):
     memory : a component as ``boards.memory`` describes
     clock : cycles per second of the clock domain ``sync``
     baud : bits per second of the serial line
+    silence : seconds without a byte that end a broken command
 
     Members
     -------
@@ -109,13 +110,14 @@ class BoardTop(wiring.Component):
     tx: Signal
     busy: Signal
 
-    def __init__(self, *, config: Config, memory: Any, clock: int, baud: int):
-        if not config.shared_port:
-            raise ConfigError("shared_port must be True on a board, not False")
+    def __init__(
+        self, *, config: Config, memory: Any, clock: int, baud: int, silence: float = SILENCE
+    ):
         self._config = config
         self._memory = memory
         self._clock = clock
         self._divisor = round(clock / baud)
+        self._silence = round(clock * silence)
         pins = {"pins": Out(memory.pins.signature)} if hasattr(memory, "pins") else {}
         super().__init__({"rx": In(1), "tx": Out(1), "busy": Out(1), **pins})
 
@@ -131,9 +133,7 @@ class BoardTop(wiring.Component):
         m.submodules.receiver = receiver = UartReceiver(divisor=self._divisor)
         m.submodules.transmitter = transmitter = UartTransmitter(divisor=self._divisor)
         width = max(memory.words.signature.address_width, CORE_ADDRESS_WIDTH - 1)
-        m.submodules.bridge = bridge = Bridge(
-            address_width=width, timeout=round(SILENCE * self._clock)
-        )
+        m.submodules.bridge = bridge = Bridge(address_width=width, timeout=self._silence)
         m.d.comb += [receiver.rx.eq(self.rx), self.tx.eq(transmitter.tx)]
         connect(m, receiver.o, bridge.i)
         connect(m, bridge.o, transmitter.i)

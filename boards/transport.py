@@ -105,6 +105,7 @@ class BoardTarget:
 
     def run(self, program: Program, inputs: dict[str, np.ndarray]) -> Execution:
         """Execute ``program``; see ``sim.execution.Target``."""
+        seconds = self.link.seconds
         if program is not self._loaded:
             if program.memory_size > self.link.memory:
                 raise UserError(
@@ -123,6 +124,7 @@ class BoardTarget:
             tensors={**inputs, **outputs, **everything},
             source="board", cycles=counters["CYCLES"], layers={},
             bytes={stream: counters[f"BYTES_{stream.upper()}"] for stream in STREAMS},
+            link_seconds=self.link.seconds - seconds,
         )  # fmt: skip
 
     def close(self) -> None:

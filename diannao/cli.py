@@ -25,6 +25,7 @@ from sim.driver import CoreError, CoreTimeoutError
 
 from .asic.command import synth_command
 from .bench.command import bench_command
+from .board.command import board_app
 from .configs import DEFAULT, load_config, to_toml
 from .console import layer_table, showing_progress
 from .energy import TABLES, add_energy, load_costs
@@ -44,6 +45,7 @@ app = typer.Typer(
 )
 config_app = typer.Typer(help="Named configurations.", no_args_is_help=True)
 app.add_typer(config_app, name="config")
+app.add_typer(board_app, name="board")
 
 Configuration = Annotated[
     str, typer.Option("--config", metavar="NAME|FILE.toml", help="Configuration of the core.")
@@ -198,6 +200,8 @@ def run_command(
         typer.echo("no --input: ran on random numbers from a fixed seed")
     for node in summary["host"]:
         typer.echo(f"on the host: {node['op']} {node['name']!r} ({node['reason']})")
+    if summary["link_seconds"] is not None:
+        typer.echo(f"{summary['link_seconds']:.2f} s on the line to the board")
     if summary["checked_tensors"]:
         typer.echo(f"{summary['checked_tensors']} tensors equal golden, bit for bit")
     if summary["float_error"] is not None:

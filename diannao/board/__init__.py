@@ -1,0 +1,1 @@
+"""The commands ``diannao board``: bitstreams for open FPGA boards."""

@@ -1,0 +1,152 @@
+"""``diannao board``: list, build, load."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from boards.catalog import BOARDS, Board, custom_board, find_board
+from hw.errors import UserError
+
+from ..configs import load_config
+from ..console import showing_progress
+from ..files import make_folder
+
+__all__ = ["board_app"]
+
+board_app = typer.Typer(help="Bitstreams for open FPGA boards.", no_args_is_help=True)
+
+Name = Annotated[str, typer.Argument(metavar="BOARD", help=f"One of {', '.join(BOARDS)}.")]
+
+
+def _table(*headings: str) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    for number, heading in enumerate(headings):
+        table.add_column(heading, justify="right" if number > 1 else "left", no_wrap=True)
+    return table
+
+
+@board_app.command("list")
+def list_command() -> None:
+    """The boards, and what each one gets."""
+    table = _table("board", "device", "memory", "Tn x Ti", "bits", "MHz", "GOP/s")
+    for board in BOARDS.values():
+        config = board.config
+        peak = 2 * config.tn * config.ti * board.clock / 1e9
+        table.add_row(
+            board.name, board.title, board.memory_text, f"{config.tn} x {config.ti}",
+            str(config.width), f"{board.clock / 1e6:g}", f"{peak:.2f}",
+        )  # fmt: skip
+    Console(highlight=False).print(table)
+
+
+@board_app.command("build")
+def build_command(
+    folder: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Where to.")],
+    name: Annotated[
+        str | None, typer.Argument(metavar="BOARD", help=f"One of {', '.join(BOARDS)}.")
+    ] = None,
+    platform: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODULE:CLASS", help="Any other platform of amaranth-boards, instead of BOARD."
+        ),
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change one field of the configuration."),
+    ] = None,
+    clock: Annotated[
+        float | None, typer.Option(metavar="MHZ", help="Clock, other than the board's usual one.")
+    ] = None,
+    memory: Annotated[
+        int | None, typer.Option(metavar="KIB", help="Memory in block RAM, for --platform.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the placement.")] = 1,
+    force: Annotated[
+        bool, typer.Option("--force", help="Accept a design that is too slow for its clock.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON instead of a table.")] = False,
+) -> None:
+    """Build the bitstream of a board: what it uses of the device, and how fast it is."""
+    from boards.build import build_board
+
+    board = _board(name, platform, memory)
+    if settings:
+        board = board.changed(config=load_config(board.config, settings))
+    if clock is not None:
+        if clock <= 0:
+            raise UserError(f"--clock must be positive, not {clock:g} MHz")
+        board = board.changed(clock=round(clock * 1e6))
+    make_folder(folder)
+    with showing_progress() as progress:
+        report = build_board(board, folder, seed=seed, force=force, progress=progress)
+    if as_json:
+        sys.stdout.write(json.dumps(report, indent=2) + "\n")
+        return
+    console = Console(highlight=False)
+    console.print(_resources(report))
+    console.print(
+        f"{report['fmax_hz'] / 1e6:.1f} MHz reached, {report['clock_hz'] / 1e6:g} MHz chosen, "
+        f"slack {report['slack_ns']:.2f} ns"
+    )
+    per_dsp = report["gops_per_dsp"]
+    console.print(
+        f"peak {report['peak_gops']:.3g} GOP/s"
+        + (f", {per_dsp:.3g} per DSP" if per_dsp else "")
+        + f"; built in {report['seconds']:.0f} s"
+    )
+    console.print(folder / report["bitstream"])
+
+
+def _board(name: str | None, platform: str | None, memory: int | None) -> Board:
+    if (name is None) == (platform is None):
+        raise UserError("name a board, or give --platform MODULE:CLASS, but not both")
+    if platform is not None:
+        return custom_board(platform, memory or 32)
+    if memory is not None:
+        raise UserError("--memory belongs to --platform; a board has the memory that it has")
+    return find_board(name or "")
+
+
+def _resources(report: dict[str, Any]) -> Table:
+    table = _table("resource", "", "used", "available", "share")
+    for name, count in report["resources"].items():
+        share = count["used"] / count["available"] if count["available"] else 0.0
+        table.add_row(
+            name, "", f"{count['used']:,}", f"{count['available']:,}", f"{100 * share:.1f} %"
+        )
+    return table
+
+
+@board_app.command("load")
+def load_command(
+    name: Name,
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where it was built.")],
+) -> None:
+    """Configure a board that is connected, with openFPGALoader."""
+    board = find_board(name)
+    try:
+        report = json.loads((folder / "report.json").read_text())
+    except (OSError, ValueError):
+        raise UserError(
+            f"there is no bitstream in {str(folder)!r}; build it with: "
+            f"diannao board build {name} -o {folder}"
+        ) from None
+    if report["board"] != board.name:
+        raise UserError(f"{str(folder)!r} holds a bitstream for {report['board']}, not {name}")
+    loader = shutil.which("openFPGALoader")
+    if loader is None:
+        raise UserError(
+            "openFPGALoader is missing; install it: apt-get install openfpgaloader, or see "
+            "https://trabucayre.github.io/openFPGALoader"
+        )
+    command = [loader, "-b", board.loader, str(folder / report["bitstream"])]
+    if subprocess.run(command, check=False).returncode:
+        raise UserError(f"openFPGALoader has failed: {' '.join(command)}")
