@@ -6,9 +6,10 @@ from hw.diannao.config import Config
 from sim.graph import Add, Conv, Gemm, Graph, LocalConv, Pool
 from sim.program import Layer
 
+from .float_graph import FloatGraph, Host
 from .windows import covered, taps
 
-__all__ = ["bound_cycles", "layer_of", "limits"]
+__all__ = ["bound_cycles", "host_macs", "layer_of", "limits"]
 
 
 def limits(layer: Layer, config: Config, memory_bytes_per_cycle: float = 255) -> dict[str, float]:
@@ -66,3 +67,20 @@ def layer_of(
     size = config.element_bytes
     moved = {"nbin": inputs * size, "sb": weights * size, "nbout": outputs * size}
     return Layer(tag, node.name, node.op, macs, steps, moved, (node.output,))
+
+
+def host_macs(node: Host, graph: FloatGraph) -> int:
+    """Products that an operator on the host sums up: those of convolutions and matrix products."""
+    if node.op.split(".")[-1] not in ("Conv", "LocallyConnected", "Gemm", "MatMul"):
+        return 0
+    constants, tensors = node.constants, graph.tensors
+    first, second = (
+        constants[name].shape if name in constants else tensors[name].shape
+        for name in node.proto.input[:2]
+    )
+    if node.op in ("Gemm", "MatMul"):
+        transposed = any(a.name == "transA" and a.i for a in node.proto.attribute)
+        terms = first[0 if transposed else -1]
+    else:
+        terms = prod(second[1:] if node.op == "Conv" else second[1:4])
+    return prod(tensors[node.output].shape) * terms

@@ -41,23 +41,28 @@ def mean_low_bits(
 
 
 def layer_error(
-    weight: np.ndarray, low_bits: np.ndarray, inside: np.ndarray, width: int, drop: int
+    weight: np.ndarray,
+    low_bits: np.ndarray,
+    inside: np.ndarray,
+    width: int,
+    drop: int,
+    groups: int = 1,
 ) -> np.ndarray:
     """Mean of ``sum T(x, w) - x * w`` for each of the layer's outputs, (O,) or (O, H, W).
 
     Parameters
     ----------
-    weight : integers, (O, C, Kh, Kw), (O, C, Kh, Kw, H, W) or (O, K)
+    weight : integers, (O, C / groups, Kh, Kw), (O, C, Kh, Kw, H, W) or (O, K)
     low_bits : entry of ``mean_low_bits`` for the layer's input
     inside : (Kh, Kw) or (Kh, Kw, H, W), how often each tap meets the input rather than the padding
     """
-    outputs, channels, positions = weight.shape[0], low_bits.shape[1], weight.shape[4:]
-    taps = weight.reshape(outputs, channels, -1, *positions)
-    reach = inside.reshape(-1, *positions)
-    count = taps.shape[1] * taps.shape[2]
-    error = np.full((outputs, *positions), float(count * compensation(width, drop)))
+    outputs, positions = weight.shape[0], weight.shape[4:]
+    taps = int(np.prod(weight.shape[1:4]))
+    synapses = weight.reshape(groups, outputs // groups, taps, -1)
+    reach = inside.reshape(taps * groups // low_bits.shape[1], -1)
+    error = np.full((*synapses.shape[:2], reach.shape[1]), float(taps * compensation(width, drop)))
     for j in range(drop):
         sign = -1 if j == width - 1 else 1
-        lost = np.multiply.outer(low_bits[drop - j], reach)
-        error -= sign * 2.0**j * (((taps >> j) & 1) * lost).sum(axis=(1, 2))
-    return error
+        lost = np.multiply.outer(low_bits[drop - j], reach).reshape(groups, taps, -1)
+        error -= sign * 2.0**j * np.einsum("gokp,gkp->gop", (synapses >> j) & 1, lost)
+    return error.reshape(outputs, *positions)

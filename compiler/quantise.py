@@ -179,13 +179,13 @@ class _Quantiser:
         sum_frac = input_frac + weight_frac
         weight = self._integers(
             f"the weights of {node.name!r}", node.weight, weight_frac, self.width
-        )
+        ).astype(np.int32)
         bias = node.bias - self._mean_error(node, weight) * 2.0**-sum_frac
         common = {
             "name": node.name,
             "input": node.input,
             "output": node.output,
-            "weight": weight.astype(np.int32),
+            "weight": weight,
             "bias": self._integers(f"the biases of {node.name!r}", bias, sum_frac, 2 * self.width),
             "shift": sum_frac - argument,
             "table": self._table(node.function, argument, node.output),
@@ -212,12 +212,8 @@ class _Quantiser:
             inside = rows[:, None, :, None] & columns[None, :, None, :]
         else:
             inside = np.ones(self.graph.tensors[node.input].shape[2:])
-        low_bits = np.split(self.low_bits[node.input], groups, axis=1)
-        return np.concatenate(
-            [
-                layer_error(part, low, inside, self.width, self.config.drop)
-                for part, low in zip(np.split(weight, groups), low_bits, strict=True)
-            ]
+        return layer_error(
+            weight, self.low_bits[node.input], inside, self.width, self.config.drop, groups
         )
 
     def _inside(self, node: Conv | LocalConv, axis: int) -> np.ndarray:

@@ -7,6 +7,7 @@ shares only the number formats (``hw.arith.numbers``) with what it judges.
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from math import prod
 
 import numpy as np
 
@@ -105,13 +106,7 @@ def _evaluate(graph: Graph, node, result: Result) -> None:
         output = _pool(graph, node, result)
     else:
         if isinstance(node, Conv):
-            x = np.split(tensors[node.input], node.groups, axis=1)
-            weight = np.split(node.weight, node.groups)
-            groups = zip(x, weight, strict=True)
-            sums = np.concatenate(
-                [_conv(node, x, w, graph.width, graph.drop) for x, w in groups], axis=1
-            )
-            sums += node.bias.astype(np.int64)[:, None, None]
+            sums = _conv(node, tensors[node.input], graph.width, graph.drop)
         elif isinstance(node, LocalConv):
             sums = _local(node, tensors[node.input], graph.width, graph.drop)
         elif isinstance(node, Gemm):
@@ -208,20 +203,22 @@ def _products(
     """(O, P) truncated products of (O, K) weights with the (K, P) matrix that ``columns`` yields.
 
     ``columns`` yields the matrix in pieces of some columns; the weights are taken some rows at a
-    time, so that neither is needed in floating point as a whole.
+    time, so that neither is needed in floating point as a whole. Both may be stacks of matrices.
     """
-    rows = max(1, _CHUNK // weight.shape[1])
+    *stack, outputs, length = weight.shape
+    rows = max(1, _CHUNK // prod([*stack, length]))
     return np.concatenate(
         [
             np.concatenate(
                 [_truncated_matmul(w, x, width, drop) for x in columns()],
-                axis=1,
+                axis=-1,
             )
             for w in (
-                weight[start : start + rows].astype(np.int32)
-                for start in range(0, weight.shape[0], rows)
+                weight[..., start : start + rows, :].astype(np.int32)
+                for start in range(0, outputs, rows)
             )
-        ]
+        ],
+        axis=-2,
     )
 
 
@@ -242,23 +239,25 @@ def _windows(node: Conv | LocalConv, x: np.ndarray, kh: int, kw: int) -> np.ndar
     return windows[:, :, :: node.strides[0], :: node.strides[1]]
 
 
-def _conv(node: Conv, x: np.ndarray, weight: np.ndarray, width: int, drop: int) -> np.ndarray:
-    """Sums of one group, without bias."""
-    outputs, channels, kh, kw = weight.shape
+def _conv(node: Conv, x: np.ndarray, width: int, drop: int) -> np.ndarray:
+    """One matrix product for every group."""
+    outputs, channels, kh, kw = node.weight.shape
     windows = _windows(node, x, kh, kw)
-    batch, _, height, breadth = windows.shape[:4]
+    batch, all_channels, height, breadth = windows.shape[:4]
     taps = channels * kh * kw
-    images = max(1, _CHUNK // (taps * height * breadth))
-    rows = max(1, _CHUNK // (taps * breadth))
+    images = max(1, _CHUNK // (all_channels * kh * kw * height * breadth))
+    rows = max(1, _CHUNK // (all_channels * kh * kw * breadth))
 
     def columns() -> Iterator[np.ndarray]:
         for n in range(0, batch, images):
             for y in range(0, height, rows):
                 piece = windows[n : n + images, :, y : y + rows]  # (images, C, rows, W, Kh, Kw)
-                yield piece.transpose(1, 4, 5, 0, 2, 3).reshape(taps, -1)
+                yield piece.transpose(1, 4, 5, 0, 2, 3).reshape(node.groups, taps, -1)
 
-    sums = _products(weight.reshape(outputs, taps), columns, width, drop)
-    return sums.reshape(outputs, batch, height, breadth).transpose(1, 0, 2, 3)
+    weight = node.weight.reshape(node.groups, outputs // node.groups, taps)
+    sums = _products(weight, columns, width, drop)
+    sums = sums.reshape(outputs, batch, height, breadth).transpose(1, 0, 2, 3)
+    return sums + node.bias.astype(np.int64)[:, None, None]
 
 
 def _local(node: LocalConv, x: np.ndarray, width: int, drop: int) -> np.ndarray:

@@ -1,68 +1,34 @@
 """The front end on whole networks: ONNX's light models, whose weights it does not ship."""
 
-from collections import Counter, defaultdict
-from pathlib import Path
+from collections import Counter
 
 import numpy as np
 import onnx
-import onnx.backend.test
 import pytest
-from onnx import numpy_helper
 
 from compiler.float_graph import Conv
 from compiler.frontend import load
+from diannao.zoo import network
 from hw.diannao.config import CONFIGS, Config
 from tests.compiler.onnx_models import compare, node
 
-LIGHT = Path(onnx.backend.test.__file__).parent / "data" / "light"
-
 NETWORKS = {
-    "bvlc_alexnet": ({"Conv": 5, "Pool": 3, "Gemm": 3}, {"LRN": 2, "Softmax": 1}),
-    "inception_v1": (
+    "alexnet": ({"Conv": 5, "Pool": 3, "Gemm": 3}, {"LRN": 2, "Softmax": 1}),
+    "googlenet": (
         {"Conv": 57, "Pool": 14, "Concat": 9, "Gemm": 1}, {"LRN": 2, "Softmax": 1},
     ),
-    "inception_v2": ({"Conv": 69, "Pool": 13, "Concat": 10, "Gemm": 1}, {"Softmax": 1}),
+    "inception-v2": ({"Conv": 69, "Pool": 13, "Concat": 10, "Gemm": 1}, {"Softmax": 1}),
     "densenet121": ({"Conv": 121 + 62, "Pool": 5, "Concat": 58}, {}),
     "resnet50": ({"Conv": 53, "Pool": 2, "Add": 16, "Gemm": 1}, {"Softmax": 1}),
     "squeezenet": ({"Conv": 26, "Pool": 4, "Concat": 8}, {"Softmax": 1}),
 }  # fmt: skip
 
 
-def light(name: str) -> onnx.ModelProto:
-    """A light model with random weights, such that signals neither vanish nor explode.
-
-    The files compute their weights with ConstantOfShape, all of them alike.
-    """
-    rng = np.random.default_rng(1)
-    model = onnx.load(LIGHT / f"light_{name}.onnx")
-    shapes = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
-    readers = defaultdict(list)
-    for n in model.graph.node:
-        for index, tensor in enumerate(n.input):
-            readers[tensor].append((n.op_type, index))
-    kept = []
-    for n in model.graph.node:
-        if n.op_type != "ConstantOfShape":
-            kept.append(n)
-            continue
-        shape = tuple(shapes[n.input[0]])
-        if readers[n.output[0]][0] in (("BatchNormalization", 1), ("BatchNormalization", 4)):
-            value = rng.uniform(0.7, 1.3, shape).astype(np.float32)
-        else:
-            value = rng.standard_normal(shape, dtype=np.float32)
-            value *= np.sqrt(2 / np.prod(shape[1:])) if len(shape) > 1 else 0.1
-        model.graph.initializer.append(numpy_helper.from_array(value, n.output[0]))
-    del model.graph.node[:]
-    model.graph.node.extend(kept)
-    model.ir_version = 8
-    return model
-
-
 @pytest.mark.parametrize("name", NETWORKS)
 def test_import(name):
     """Every operator ends up on the core but for those named; shapes cost nothing inside."""
     core, host = NETWORKS[name]
-    graph = load(light(name))
+    graph = load(network(name))
     kinds = Counter(type(n).__name__ for n in graph.nodes)
     del kinds["Host"]
     assert kinds == core
@@ -76,7 +42,7 @@ def test_import(name):
 
 def test_channel_shuffles_are_reported():
     """ShuffleNet: grouped convolutions run on the core; its shuffles do not, and it says why."""
-    graph = load(light("shufflenet"))
+    graph = load(network("shufflenet"))
     assert Counter(n.reason for n in graph.host if not n.layout) == {
         "perm [0, 2, 1, 3, 4] moves data; only layout changes are free": 16,
         "the core has no such operator": 1,
@@ -88,7 +54,7 @@ def test_channel_shuffles_are_reported():
 @pytest.mark.parametrize("config", [Config(), CONFIGS["diannao-16x16"]], ids=lambda c: c.name)
 def test_squeezenet_keeps_its_accuracy(config):
     """Class scores of the quantised network, with and without truncated multipliers."""
-    model = light("squeezenet")
+    model = network("squeezenet")
     # The scores before Softmax, flattened, so that their scale says something.
     del model.graph.node[-1:]
     scores = next(n.output[0] for n in model.graph.node if n.op_type == "GlobalAveragePool")
