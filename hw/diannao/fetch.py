@@ -145,6 +145,7 @@ class Fetch(wiring.Component):
             outstanding=config.outstanding,
             burst=min(config.burst, beats // 2),
             aligned=True,
+            loops=0,
         )
         connect(m, flipped(self.axi), dma.axi)
         # The queue's output register comes on top of its memory, which is the instruction buffer.
@@ -161,7 +162,6 @@ class Fetch(wiring.Component):
             lead.eq(self.program[3:] << 3),
             dma.i.payload.address.eq(address),
             dma.i.payload.run.eq(run),
-            dma.i.payload.count.eq(dma.i.payload.count.shape().const([1, 1, 1])),
             dma.i.valid.eq(requested),
             dma.halt.eq(self.halt),
         ]

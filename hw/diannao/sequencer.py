@@ -109,12 +109,12 @@ class Sequencer(wiring.Component):
         slot = nest.slot
         m.d.comb += [self.pc.eq(nest.pc), self.tag.eq(nest.tag)]
 
-        # Loop indices: iterations left, and whether the index is still zero.
+        # Loop indices: iterations left, and whether this is the first or the last one. ``single``
+        # loops have only one.
         left = [Signal(16, name=f"left_{n}", reset_less=True) for n in range(LEVELS)]
         at_zero = [Signal(1, name=f"at_zero_{n}", reset_less=True) for n in range(LEVELS)]
-        at_end = [Signal(1, name=f"at_end_{n}") for n in range(LEVELS)]
-        for n in range(LEVELS):
-            m.d.comb += at_end[n].eq(left[n] == 0)
+        at_end = [Signal(1, name=f"at_end_{n}", reset_less=True) for n in range(LEVELS)]
+        single = [Signal(1, name=f"single_{n}", reset_less=True) for n in range(LEVELS)]
         first, last, final = Signal(), Signal(), Signal()
         reduction = Cat(
             *(~slot.reduce[n] | at_zero[n] for n in range(LEVELS)),
@@ -122,29 +122,43 @@ class Sequencer(wiring.Component):
         completion = Cat(
             *(~slot.reduce[n] | at_end[n] for n in range(LEVELS)),
         )
+
+        # The level that advances after the step chooses the strides and what is freed. All this is
+        # known a cycle ahead, so it waits in registers: whether a step can issue takes long enough.
+        advancing = Signal(LEVELS + 1, reset_less=True)  # one bit set; the highest after the last
+        nbin_free, sb_free = (
+            Signal(16, name=f"{name}_free", reset_less=True) for name in ("nbin", "sb")
+        )
         m.d.comb += [
             first.eq(reduction.all() & (slot.source == NfuIn.BIAS)),
             last.eq(completion.all() & (slot.target == NfuOut.NFU3)),
-            final.eq(Cat(*at_end).all()),
+            final.eq(advancing[LEVELS]),
         ]
-
-        # The level that advances chooses the strides and what is freed.
         nbin_step, sb_step, nbout_step, bias_step = (
             Signal(signed(16), name=f"{name}_step") for name in ("nbin", "sb", "nbout", "bias")
         )
-        nbin_free, sb_free = (Signal(16, name=f"{name}_free") for name in ("nbin", "sb"))
-        m.d.comb += [nbin_free.eq(slot.nbin_free), sb_free.eq(slot.sb_free)]
-        for n in reversed(range(LEVELS)):
+        for n in range(LEVELS):
             level = slot.levels[n]
-            with m.If(~at_end[n]):
+            with m.If(advancing[n]):
                 m.d.comb += [
                     nbin_step.eq(level.nbin_step),
                     sb_step.eq(level.sb_step),
                     nbout_step.eq(level.nbout_step),
                     bias_step.eq(level.bias_step),
-                    nbin_free.eq(level.nbin_free),
-                    sb_free.eq(level.sb_free),
                 ]
+
+        def prepare(slot, ends):
+            """The registers of a step of ``slot`` in which the loops are at their ``ends``."""
+            frees = [(level.nbin_free, level.sb_free) for level in slot.levels]
+            frees.append((slot.nbin_free, slot.sb_free))
+            m.d.sync += [advancing.eq(1 << LEVELS), *_free(*frees[-1])]
+            for n in reversed(range(LEVELS)):
+                with m.If(~ends[n]):
+                    m.d.sync += [advancing.eq(1 << n), *_free(*frees[n])]
+            m.d.sync += [register.eq(end) for register, end in zip(at_end, ends, strict=True)]
+
+        def _free(nbin, sb):
+            return nbin_free.eq(nbin), sb_free.eq(sb)
 
         # Ring bookkeeping. Positions count from the tail; what the tail passes is subtracted.
         nbin, sb = Signal(signed(18), reset_less=True), Signal(signed(18), reset_less=True)
@@ -216,13 +230,16 @@ class Sequencer(wiring.Component):
                 nbin_tail.eq(_wrap(nbin_tail + nbin_free, capacity)),
                 sb_tail.eq(_wrap(sb_tail + sb_free, rows)),
             ]
+            ends = [Signal(1, name=f"next_end_{n}") for n in range(LEVELS)]
             for n in range(LEVELS):
-                inner_done = Cat(1, *at_end[:n]).all()
-                with m.If(inner_done):
+                m.d.comb += ends[n].eq(at_end[n])
+                with m.If(Cat(1, *at_end[:n]).all()):
+                    m.d.comb += ends[n].eq(Mux(at_end[n], single[n], left[n] == 1))
                     m.d.sync += [
                         left[n].eq(Mux(at_end[n], slot.levels[n].count - 1, left[n] - 1)),
                         at_zero[n].eq(at_end[n]),
                     ]
+            prepare(slot, ends)
 
         # Take the next nest while the last step of this one leaves.
         m.d.comb += self.i.ready.eq(~self.busy | self.done)
@@ -235,11 +252,10 @@ class Sequencer(wiring.Component):
                 nbout.eq(self.i.p.slot.nbout),
                 bias.eq(self.i.p.slot.bias),
             ]
-            for n in range(LEVELS):
-                m.d.sync += [
-                    left[n].eq(self.i.p.slot.levels[n].count - 1),
-                    at_zero[n].eq(1),
-                ]
+            ends = [level.count == 1 for level in self.i.p.slot.levels]
+            for n, level in enumerate(self.i.p.slot.levels):
+                m.d.sync += [left[n].eq(level.count - 1), at_zero[n].eq(1), single[n].eq(ends[n])]
+            prepare(self.i.p.slot, ends)
         return m
 
 
