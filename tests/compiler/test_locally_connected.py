@@ -127,6 +127,7 @@ def test_shapes_are_known_from_the_weights():
         ((3, 17, 4, 4), 5, (1, 1), (1, 1), (0, 0, 0, 0)),
         ((1, 40, 3, 3), 40, (3, 3), (1, 1), (1, 1, 1, 1)),
         ((1, 2, 5, 17), 1, (4, 3), (1, 3), (0, 1, 1, 1)),
+        ((1, 7, 7, 24), 8, (3, 3), (2, 2), (0, 0, 0, 0)),
     ],
 )
 def test_programs_equal_golden(config, shape, outputs, kernel, strides, pads):
