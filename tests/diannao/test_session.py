@@ -121,7 +121,10 @@ def test_inputs_of_unequal_batch():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"target": "modelsim"}, "target must be one of golden, isa, verilator, icarus, not 'mod"),
+        (
+            {"target": "modelsim"},
+            "target must be one of golden, isa, verilator, icarus, a serial port or sim:BOARD, not 'mod",
+        ),
         ({"trace": "x.vcd"}, "waveforms need the target verilator, not 'golden'"),
         ({"batch": 0}, "batch must be at least 1, not 0"),
         ({"settings": ["tn=0"]}, "tn must be 1 to 256, not 0"),
