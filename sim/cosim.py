@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from unittest import mock
 from xml.etree import ElementTree
@@ -122,14 +123,16 @@ def simulate(
     simulator: str,
     work_dir: Path,
     config: dict | None = None,
+    models: Sequence[Path] = (),
     testcase: str | None = None,
     seed: int = 1,
     waves: bool = False,
 ) -> None:
     """Build ``component`` as module ``name`` and run the cocotb tests of ``test_module`` on it.
 
-    ``config`` reaches the bench as JSON in the environment variable DUT_CONFIG. Compiled parts of
-    Verilator's own run time are kept between builds, because they take most of a small build.
+    ``models`` are Verilog files of modules that it instantiates. ``config`` reaches the bench as
+    JSON in the environment variable DUT_CONFIG. Compiled parts of Verilator's own run time are kept
+    between builds, because they take most of a small build.
 
     Raises
     ------
@@ -166,7 +169,7 @@ def simulate(
     with mock.patch.dict(os.environ, env, clear=True):
         runner = get_runner(simulator)
         runner.build(
-            sources=[source], hdl_toplevel=name, build_dir=build_dir, always=True,
+            sources=[source, *models], hdl_toplevel=name, build_dir=build_dir, always=True,
             build_args=build_args, timescale=("1ns", "1ps"), waves=waves,
         )  # fmt: skip
         if cache is not None:
