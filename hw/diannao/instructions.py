@@ -4,20 +4,20 @@ The classes mirror the layouts field by field, without the reserved bits, and a 
 fails on import. Widths and rules come from the layouts when a program is encoded.
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, fields
-from typing import TypeVar
-
-from amaranth.lib import data
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from ..nfu.layouts import Op
+from ..program.instruction_set import Classes, InstructionSet, mirrors
+from ..program.loops import LoopForm
 from . import isa
-from .fields import fields_of
+from .fields import SLOTS
 from .isa import LEVELS, LoadOp, NfuIn, NfuOut, StoreOp
 
 __all__ = [
     "CLASSES",
-    "FREED",
+    "DIANNAO",
+    "LOOPS",
     "STILL",
     "Instruction",
     "Loop",
@@ -25,35 +25,16 @@ __all__ = [
     "NboutStore",
     "NestLevel",
     "NfuNest",
-    "RawLevel",
     "Runs",
     "SbLoad",
-    "levels_of",
-    "loops_of",
     "nest",
 ]
 
-CLASSES: dict[type[data.Struct], type] = {}
+CLASSES: Classes = {}
 """The class that stands for each layout."""
 
-_Class = TypeVar("_Class", bound=type)
 
-
-def _mirrors(layout: type[data.Struct]) -> Callable[[_Class], _Class]:
-    """Register a dataclass for ``layout``; its fields must be those of the layout, in order."""
-
-    def register(cls: _Class) -> _Class:
-        names = [key for key, _ in data.Layout.cast(layout) if key != "reserved"]
-        mine = [field.name for field in fields(cls)]
-        if mine != names:
-            raise TypeError(f"fields of {cls.__name__} must be {names}, not {mine}")
-        CLASSES[layout] = cls
-        return cls
-
-    return register
-
-
-@_mirrors(isa.Descriptor)
+@mirrors(CLASSES, isa.Descriptor)
 @dataclass(frozen=True, slots=True)
 class Runs:
     """Memory access pattern, see ``isa.Descriptor``: everything in bytes, innermost loop first."""
@@ -64,7 +45,7 @@ class Runs:
     stride: tuple[int, int, int] = (0, 0, 0)
 
 
-@_mirrors(isa.SbSlot)
+@mirrors(CLASSES, isa.SbSlot)
 @dataclass(frozen=True, slots=True)
 class SbLoad:
     """SB slot, see ``isa.SbSlot``: one row per run."""
@@ -73,7 +54,7 @@ class SbLoad:
     op: LoadOp = LoadOp.LOAD
 
 
-@_mirrors(isa.NbinSlot)
+@mirrors(CLASSES, isa.NbinSlot)
 @dataclass(frozen=True, slots=True)
 class NbinLoad:
     """NBin slot, see ``isa.NbinSlot``; ``skip`` in elements."""
@@ -84,7 +65,7 @@ class NbinLoad:
     skip: int = 0
 
 
-@_mirrors(isa.NboutSlot)
+@mirrors(CLASSES, isa.NboutSlot)
 @dataclass(frozen=True, slots=True)
 class NboutStore:
     """NBout slot, see ``isa.NboutSlot``."""
@@ -93,7 +74,7 @@ class NboutStore:
     op: StoreOp = StoreOp.STORE
 
 
-@_mirrors(isa.Level)
+@mirrors(CLASSES, isa.Level)
 @dataclass(frozen=True, slots=True)
 class NestLevel:
     """One level of a nest as the hardware has it, see ``isa.Level``; ``Loop`` is the human form."""
@@ -111,7 +92,7 @@ STILL = NestLevel()
 """A level that does not loop."""
 
 
-@_mirrors(isa.NfuSlot)
+@mirrors(CLASSES, isa.NfuSlot)
 @dataclass(frozen=True, slots=True)
 class NfuNest:
     """NFU slot, see ``isa.NfuSlot``; built with ``nest``."""
@@ -151,13 +132,6 @@ class Instruction:
     end: bool = False
 
 
-_Counts = dict[str, int]
-
-_MOVED: tuple[str, ...] = ("nbin", "sb", "nbout", "bias")
-FREED: tuple[str, ...] = ("nbin_free", "sb_free")
-"""Fields that loops, levels and nests have in common: what is freed."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loop:
     """One loop of a nest as one thinks of it.
@@ -180,12 +154,12 @@ class Loop:
     reduce: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class RawLevel:
-    """A level of one iteration that keeps its place and its bits, for an exact text form."""
-
-    level: NestLevel
-    reduce: bool
+LOOPS = LoopForm(
+    layout=isa.Level, level=NestLevel, loop=Loop,
+    strides={key: f"{key}_step" for key in ("nbin", "sb", "nbout", "bias")},
+    freed=("nbin_free", "sb_free"), reduces=True, levels=LEVELS, what="nest",
+)  # fmt: skip
+"""How the loops of a nest become levels."""
 
 
 def nest(
@@ -215,7 +189,7 @@ def nest(
     ValueError
         If more than ``LEVELS`` loops iterate, or a step or a freed amount does not fit its field.
     """
-    levels, reduce, freed = levels_of(loops)
+    levels, reduce, freed = LOOPS.levels_of(loops)
     return NfuNest(
         op=op,
         source=source,
@@ -233,68 +207,8 @@ def nest(
     )
 
 
-def levels_of(
-    loops: Iterable[Loop | RawLevel],
-) -> tuple[tuple[NestLevel, ...], int, _Counts]:
-    """Levels and reduction bits for ``loops``, and what all of them free after the last step."""
-    levels: list[NestLevel] = []
-    moved: _Counts = dict.fromkeys(_MOVED, 0)
-    freed: _Counts = dict.fromkeys(FREED, 0)
-    reduce = 0
-    for loop in loops:
-        if isinstance(loop, RawLevel):
-            reduce |= loop.reduce << len(levels)
-            levels.append(loop.level)
-            continue
-        if loop.count < 1:
-            raise ValueError(f"the count of a loop must be at least 1, not {loop.count}")
-        for key in FREED:
-            freed[key] += getattr(loop, key)
-        if loop.count > 1:
-            steps = {f"{key}_step": getattr(loop, key) - moved[key] for key in _MOVED}
-            level = NestLevel(count=loop.count, **steps, **freed)
-            _check_level(len(levels), level)
-            reduce |= loop.reduce << len(levels)
-            levels.append(level)
-            for key in _MOVED:
-                moved[key] += (loop.count - 1) * getattr(loop, key)
-    if len(levels) > LEVELS:
-        raise ValueError(
-            f"a nest must have at most {LEVELS} loops of more than one iteration, not {len(levels)}"
-        )
-    return (*levels, *(STILL,) * (LEVELS - len(levels))), reduce, freed
-
-
-_LEVEL_FIELDS = [field for field in fields_of(isa.Level) if not field.reserved]
-
-
-def _check_level(number: int, level: NestLevel) -> None:
-    for field in _LEVEL_FIELDS:
-        low, high = field.bounds
-        value = getattr(level, field.name)
-        if not low <= value <= high:
-            raise ValueError(
-                f"{field.name} of loop {number} (counted from the innermost that iterates, from 0) "
-                f"must be {field.rule}, not {value}; split the nest or reorder its loops"
-            )
-
-
-def loops_of(slot: NfuNest) -> tuple[list[Loop | RawLevel], _Counts]:
-    """The reverse of ``levels_of``, with one entry per level."""
-    loops: list[Loop | RawLevel] = []
-    moved: _Counts = dict.fromkeys(_MOVED, 0)
-    freed: _Counts = dict.fromkeys(FREED, 0)
-    for number, level in enumerate(slot.levels):
-        reduce = bool(slot.reduce >> number & 1)
-        if level.count == 1:
-            loops.append(RawLevel(level, reduce))
-            continue
-        strides = {key: getattr(level, f"{key}_step") + moved[key] for key in _MOVED}
-        frees = {key: getattr(level, key) - freed[key] for key in FREED}
-        loops.append(Loop(count=level.count, reduce=reduce, **strides, **frees))
-        for key in _MOVED:
-            moved[key] += (level.count - 1) * strides[key]
-        freed = {key: getattr(level, key) for key in FREED}
-    while loops and loops[-1] == RawLevel(STILL, False):
-        loops.pop()
-    return loops, freed
+DIANNAO = InstructionSet(
+    slots=SLOTS, magic=isa.CP_MAGIC, classes=CLASSES, instruction=Instruction,
+    errors=isa.ErrorCode, loops={NfuNest: LOOPS},
+)  # fmt: skip
+"""The instruction set, for encoder, decoder and text form."""

@@ -30,9 +30,10 @@ from hw.diannao.assembler import (
     nest,
 )
 from hw.diannao.fields import SLOTS, fields_of, slot_words
-from hw.diannao.instructions import CLASSES, RawLevel, levels_of, loops_of
+from hw.diannao.instructions import CLASSES, LOOPS
 from hw.diannao.isa import ErrorCode, NfuIn, NfuOut
 from hw.nfu.layouts import Op
+from hw.program.loops import RawLevel
 from tests.hw.diannao.programs import UNITS, random_bundle, random_slot
 
 reproducible = settings(derandomize=True, deadline=None, max_examples=60)
@@ -282,7 +283,7 @@ def test_encode_refuses_fractions():
             "line 1: a line must begin with one of instruction, sb, nbin, nbout, nfu, for, level",
         ),
         ("\nsb load", "line 2: 'sb' must follow an instruction line"),
-        ("instruction\nfor 3", "line 2: 'for' must follow an nfu line"),
+        ("instruction\nfor 3", "line 2: 'for' must follow a line of nfu"),
         ("instruction\nsb load run=4", "line 2: address must be given"),
         ("instruction\nsb", "line 2: sb must be followed by its operation"),
         ("instruction\nsb store run=4", "line 2: operation must be one of load, not 'store'"),
@@ -302,7 +303,7 @@ def test_encode_refuses_fractions():
             "instruction\nnfu mac\nfor 0",
             "instruction of line 1: the count of a loop must be at least 1",
         ),
-        ("instruction stop", "line 1: an instruction takes tag=NUMBER and end, not 'stop'"),
+        ("instruction stop", "line 1: an instruction takes tag=NUMBER, end, not 'stop'"),
         ("instruction tag=70000", "instruction 0: cp.tag must be 0 to 65535, not 70000"),
     ],
 )
@@ -378,8 +379,8 @@ def test_nest_does_what_nested_loops_do(loops, nbin_free, sb_free):
         expected.append((tuple(place), first, last, tuple(freed)))
     assert list(run_levels(slot)) == expected
     assert slot.steps == len(expected)
-    found, freed = loops_of(slot)
-    assert levels_of(found) == (slot.levels, slot.reduce, freed)
+    found, freed = LOOPS.loops_of(slot.levels, slot.reduce)
+    assert LOOPS.levels_of(found) == (slot.levels, slot.reduce, freed)
 
 
 def test_loops_of_one_iteration_take_no_level():
@@ -410,7 +411,7 @@ def test_nest_refuses_what_no_level_can_hold():
 def test_a_raw_level_keeps_its_place():
     level = NestLevel(nbin_step=4)
     loops = [Loop(count=2, sb=1), RawLevel(level, True), Loop(count=3)]
-    levels, reduce, _ = levels_of(loops)
+    levels, reduce, _ = LOOPS.levels_of(loops)
     assert levels[1] == level
     assert reduce == 0b10
     assert levels[2].sb_step == -1

@@ -1,0 +1,1 @@
+"""What programs of all accelerators have in common: slots, decoding, control."""
