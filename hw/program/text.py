@@ -44,7 +44,8 @@ class _Operand:
 
 def _part(field: Any) -> type | None:
     """The class of a field that is a part with fields of its own."""
-    return field.type if is_dataclass(field.type) else None
+    kind: type = field.type
+    return kind if is_dataclass(kind) else None
 
 
 def _operands(cls: type) -> list[_Operand]:
