@@ -9,19 +9,27 @@ from hw.diannao.config import Config, ConfigError
 from hw.errors import UserError
 
 from .memory.onchip import OnChipMemory
+from .memory.sdram import SdramMemory
+from .memory.sdram_chip import SDR_32MB
 from .memory.storage import BlockRam
 from .top import BoardTop
 
 __all__ = ["BOARDS", "Board", "custom_board", "find_board"]
 
 
-def _block_ram(kibibytes: int) -> Callable[[Config], OnChipMemory]:
-    def make(config: Config) -> OnChipMemory:
+def _block_ram(kibibytes: int) -> Callable[[Config, int], OnChipMemory]:
+    def make(config: Config, clock: int) -> OnChipMemory:
         width = config.nbin_port
         storage = BlockRam(depth=8192 * kibibytes // width, width=width)
         return OnChipMemory(storage=storage, address_width=config.address_width)
 
     return make
+
+
+def _sdram(config: Config, clock: int) -> SdramMemory:
+    return SdramMemory(
+        chip=SDR_32MB, clock=clock, address_width=config.address_width, data_width=config.nbin_port
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +42,7 @@ class Board:
     title : what it is
     platform : module and class of its amaranth-boards platform, "module:Class"
     config : the core; its memory port is shared
-    memory : makes the memory component
+    memory : makes the memory component for a configuration and a clock
     memory_text : what the memory is
     clock : cycles per second
     loader : what openFPGALoader calls it
@@ -45,7 +53,7 @@ class Board:
     title: str
     platform: str
     config: Config
-    memory: Callable[[Config], Any]
+    memory: Callable[[Config, int], Any]
     memory_text: str
     clock: int
     loader: str = ""
@@ -58,8 +66,8 @@ class Board:
     def make_top(self, **options) -> BoardTop:
         """The board's logic; ``options`` are further parameters of BoardTop."""
         return BoardTop(
-            config=self.config, memory=self.memory(self.config), clock=self.clock, baud=self.baud,
-            **options,
+            config=self.config, memory=self.memory(self.config, self.clock), clock=self.clock,
+            baud=self.baud, **options,
         )  # fmt: skip
 
     def make_platform(self) -> Any:
@@ -98,13 +106,13 @@ BOARDS: dict[str, Board] = {
             platform="amaranth_boards.ulx3s:ULX3S_85F_Platform",
             config=Config(
                 name="ulx3s-85f", tn=8, ti=16, nbin_rows=64, sb_rows=64, nbout_rows=64,
-                bias_rows=16, nbin_port=64, sb_port=64, nbout_port=64, cp_port=64,
+                bias_rows=16, nbin_port=32, sb_port=32, nbout_port=32, cp_port=32,
                 shared_port=True, address_width=25, outstanding=4, burst=32, nbin_fifo=32,
                 instruction_buffer=1024, queue=2,
             ),
-            memory=_block_ram(256),
-            memory_text="256 KiB block RAM",
-            clock=50_000_000,
+            memory=_sdram,
+            memory_text="32 MiB SDRAM",
+            clock=80_000_000,
             loader="ulx3s",
         ),
         Board(

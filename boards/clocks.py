@@ -1,6 +1,7 @@
 """Clock generation: the PLL of each FPGA family, from the board's clock to the core's."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from amaranth.hdl import ClockDomain, Const, Instance, Module, Signal
@@ -9,7 +10,9 @@ from amaranth.lib.cdc import ResetSynchronizer
 
 from hw.errors import UserError
 
-__all__ = ["check_clock", "ecp5_dividers", "ice40_dividers", "make_clock"]
+__all__ = [
+    "EarlyClock", "check_clock", "early_phase", "ecp5_dividers", "ice40_dividers", "make_clock"
+]  # fmt: skip
 
 _TOLERANCE = 0.01
 """How far off a clock may be: the host link has no trouble with one percent."""
@@ -82,7 +85,19 @@ def ecp5_dividers(source: float, wanted: float) -> dict[str, int]:
     return _nearest(candidates(), source, wanted)
 
 
-def _ice40(m: Module, pin: Any, source: float, wanted: float, clock: Signal) -> Signal:
+@dataclass(frozen=True)
+class EarlyClock:
+    """A second clock as fast as that of ``sync``, whose edges come ``seconds`` before its."""
+
+    domain: str
+    seconds: float
+
+
+def _ice40(
+    m: Module, pin: Any, source: float, wanted: float, clock: Signal, early: EarlyClock | None
+) -> Signal:
+    if early is not None:
+        raise UserError("a memory that needs a clock of its own needs an ECP5 device")
     locked = Signal()
     m.submodules.pll = Instance(
         "SB_PLL40_PAD",
@@ -97,14 +112,36 @@ def _ice40(m: Module, pin: Any, source: float, wanted: float, clock: Signal) -> 
     return locked
 
 
-def _ecp5(m: Module, pin: Any, source: float, wanted: float, clock: Signal) -> Signal:
+def early_phase(wanted: float, divider: int, seconds: float) -> tuple[int, int]:
+    """Coarse and fine phase of EHXPLLL for edges ``seconds`` before those with phase 0: so many
+    periods of its oscillator, and eighths of one, after them. A ``divider`` makes the clock of
+    ``wanted`` Hz of the oscillator's."""
+    return divmod(round((1 - seconds * wanted % 1) * divider * 8) % (divider * 8), 8)
+
+
+def _ecp5(
+    m: Module, pin: Any, source: float, wanted: float, clock: Signal, early: EarlyClock | None
+) -> Signal:
     locked = Signal()
     m.submodules.clock_buffer = buffer = io.Buffer(io.Direction.Input, pin)
     dividers = ecp5_dividers(source, wanted)
+    # The oscillator's phase that puts the output's edge on that of the input.
+    phase = dividers["CLKOP_DIV"] // 2
+    second: dict[str, Any] = {}
+    if early is not None:
+        domain: Any = ClockDomain(early.domain, reset_less=True)
+        m.domains += domain
+        coarse, fine = early_phase(wanted, dividers["CLKOP_DIV"], early.seconds)
+        second = {
+            "p_CLKOS_ENABLE": "ENABLED",
+            "p_CLKOS_DIV": dividers["CLKOP_DIV"],
+            "p_CLKOS_CPHASE": phase + coarse,
+            "p_CLKOS_FPHASE": fine,
+            "o_CLKOS": domain.clk,
+        }
     m.submodules.pll = Instance(
         "EHXPLLL",
-        # The oscillator's phase that puts the output's edge on that of the input.
-        p_CLKOP_CPHASE=dividers["CLKOP_DIV"] // 2,
+        p_CLKOP_CPHASE=phase,
         p_CLKOP_FPHASE=0,
         p_CLKOP_ENABLE="ENABLED",
         p_FEEDBK_PATH="CLKOP",
@@ -122,6 +159,7 @@ def _ecp5(m: Module, pin: Any, source: float, wanted: float, clock: Signal) -> S
         i_ENCLKOP=Const(0, 1),
         o_CLKOP=clock,
         o_LOCK=locked,
+        **second,
         a_ICP_CURRENT="12",
         a_LPF_RESISTOR="8",
         a_MFG_ENABLE_FILTEROPAMP="1",
@@ -150,14 +188,17 @@ def check_clock(platform: Any, family: str, wanted: int) -> None:
         )
 
 
-def make_clock(m: Module, platform: Any, family: str, wanted: int) -> None:
-    """Add the clock domain ``sync`` with ``wanted`` Hz, in reset until its PLL has locked."""
+def make_clock(
+    m: Module, platform: Any, family: str, wanted: int, early: EarlyClock | None = None
+) -> None:
+    """Add the clock domain ``sync`` with ``wanted`` Hz, in reset until its PLL has locked, and the
+    domain of ``early``."""
     source = platform.default_clk_frequency
-    if wanted == source:
+    if wanted == source and early is None:
         return  # the platform brings this domain by itself
     domain: Any = ClockDomain("sync")
     m.domains += domain
     pin = platform.request(platform.default_clk, dir="-")
-    locked = _PLLS[family][1](m, pin, source, wanted, domain.clk)
+    locked = _PLLS[family][1](m, pin, source, wanted, domain.clk, early)
     m.submodules.reset = ResetSynchronizer(~locked, domain="sync")
     platform.add_clock_constraint(domain.clk, wanted)

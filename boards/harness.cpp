@@ -22,6 +22,7 @@ struct Board {
     Vboard top{&context};
     int divisor;
     uint64_t cycle = 0, active = 0;
+    int broken = 0;  // rule of the memory; the board stops at once
     std::atomic<bool> stop{false}, reset{true};
 
     // Faults: of a million bytes so many are dropped, repeated or changed.
@@ -58,7 +59,7 @@ struct Board {
 
     bool run(int fd) {
         int resetting = 0;
-        while (!stop) {
+        while (!stop && !broken) {
             if (reset.exchange(false)) resetting = 4;
             top.rst = resetting > 0;
             if (resetting) --resetting;
@@ -89,6 +90,7 @@ struct Board {
             top.clk = 1;
             top.eval();
             ++cycle;
+            broken = top.broken;
             // The line from the board.
             if (tx_bits) {
                 if (--tx_timer == 0) {
@@ -115,6 +117,7 @@ struct Board {
 }  // namespace
 
 extern "C" {
+__attribute__((visibility("default"))) int board_broken(Board* board) { return board->broken; }
 __attribute__((visibility("default"))) Board* board_new(int divisor) {
     Board* board = new Board;
     board->divisor = divisor;

@@ -4,11 +4,13 @@ from typing import Any
 
 from amaranth.build.res import ResourceError
 from amaranth.hdl import Elaboratable, Module
+from amaranth.lib.wiring import connect
 
 from hw.errors import UserError
 
 from .catalog import Board
-from .clocks import check_clock, make_clock
+from .clocks import EarlyClock, check_clock, make_clock
+from .sdram_pads import EARLY, SdramPads
 
 __all__ = ["PlatformTop", "check_platform", "family_of"]
 
@@ -48,8 +50,13 @@ class PlatformTop(Elaboratable):
     def elaborate(self, platform: Any) -> Module:
         m = Module()
         board = self._board
-        make_clock(m, platform, family_of(platform), board.clock)
         m.submodules.board = top = board.make_top()
+        early = None
+        if hasattr(top, "pins"):
+            early = EarlyClock("chip", EARLY)
+            m.submodules.sdram = pads = SdramPads(resource=platform.request("sdram", 0, dir="-"))
+            connect(m, top.pins, pads.pins)  # type: ignore
+        make_clock(m, platform, family_of(platform), board.clock, early)
         uart = platform.request("uart", 0)
         m.d.comb += [top.rx.eq(uart.rx.i), uart.tx.o.eq(top.tx)]
         try:

@@ -11,8 +11,14 @@ IDENTIFICATION = 0x424F4152
 """ASCII "BOAR", the first character highest."""
 
 
-def board_registers(*, memory: int, clock: int) -> RegisterMap:
-    """The registers of a board with ``memory`` bytes and a clock of ``clock`` Hz."""
+def board_registers(
+    *, memory: int = 0, bandwidth: int = 0, latency: int = 0, clock: int = 0
+) -> RegisterMap:
+    """The registers of a board with ``memory`` bytes and a clock of ``clock`` Hz.
+
+    The memory moves ``bandwidth`` bytes per cycle, after ``latency`` cycles. Whoever wants to know
+    where the registers are, gives no numbers.
+    """
     constant, write = Access.CONSTANT, Access.WRITE
     return RegisterMap(
         [
@@ -26,5 +32,8 @@ def board_registers(*, memory: int, clock: int) -> RegisterMap:
                      (Field("number", "any number", access=write),)),
             Register("LINK", 0x10, "the host link",
                      (Field("checked", "1: plain writes have no effect", 0, 1, write),)),
+            Register("SPEED", 0x14, "of the memory",
+                     (Field("bandwidth", "bytes per cycle", 0, 16, constant, bandwidth),
+                      Field("latency", "cycles to the first beat", 16, 8, constant, latency))),
         ]
     )  # fmt: skip

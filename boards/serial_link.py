@@ -22,7 +22,7 @@ PATIENCE = 0.15
 """Seconds that an answer may be late the first time; twice as long each further time. Longer than
 what a USB adapter and its driver hold data back, and than the silence that a board waits for."""
 
-_BOARD = board_registers(memory=0, clock=0)
+_BOARD = board_registers()
 _WHY = {
     errno.ENOENT: "there is no such port",
     errno.EACCES: "permission denied (on Linux, users of serial ports are in the group dialout)",
@@ -57,6 +57,7 @@ class SerialLink:
     seconds : time spent on the line
     repeated : frames that had to be sent again
     memory : bytes of the board's memory
+    bandwidth, latency : of that memory, in bytes per cycle and cycles
     clock : cycles per second of its core
 
     Raises
@@ -82,6 +83,8 @@ class SerialLink:
             if self.read_register(BOARD + _BOARD["BOARD_ID"].offset) != IDENTIFICATION:
                 raise BoardError(f"what answers at {port!r} is no board of ours")
             self.memory = self.read_register(BOARD + _BOARD["MEMORY"].offset)
+            speed = self.read_register(BOARD + _BOARD["SPEED"].offset)
+            self.bandwidth, self.latency = speed & 0xFFFF, speed >> 16
             self.clock = self.read_register(BOARD + _BOARD["CLOCK"].offset)
             self.write_register(BOARD + _BOARD["LINK"].offset, 1)
             session = random.randrange(1, 1 << 32)

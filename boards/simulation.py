@@ -8,7 +8,9 @@ import tty
 from collections.abc import Callable
 from pathlib import Path
 
+from amaranth.hdl import Module, Signal
 from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out, connect
 
 import hw
 from hw.errors import UserError
@@ -17,6 +19,7 @@ from sim.cosim import simulator_environment, to_verilog
 from sim.verilator.build import Compiler, run
 
 from .catalog import Board
+from .top import BoardTop
 
 __all__ = ["LineSimulation", "simulate_board"]
 
@@ -27,12 +30,44 @@ _VERILATE = ("--cc", "-O3", "--x-assign", "fast", "--x-initial", "fast", "--no-t
              "--top-module", "board", "--prefix", "Vboard", "--Mdir", "model")  # fmt: skip
 
 
+class SimulatedTop(wiring.Component):
+    """A board's logic, and a model of its memory chip if it has one.
+
+    Parameters
+    ----------
+    top : the logic
+
+    Members
+    -------
+    rx : In(1), tx : Out(1), the serial line
+    broken : Out(5), number of the memory's timing rule that was broken; 0 if none
+    """
+
+    rx: Signal
+    tx: Signal
+    broken: Signal
+
+    def __init__(self, *, top: BoardTop):
+        self._top = top
+        super().__init__({"rx": In(1), "tx": Out(1), "broken": Out(5)})
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.top = top = self._top
+        m.d.comb += [top.rx.eq(self.rx), self.tx.eq(top.tx)]
+        if hasattr(top, "pins"):
+            m.submodules.model = model = top.memory.make_model()
+            connect(m, top.pins, model.pins)  # type: ignore
+            m.d.comb += self.broken.eq(model.broken)
+        return m
+
+
 def _sources() -> list[bytes]:
     files = [*Path(hw.__file__).parent.rglob("*.py"), *_HERE.rglob("*.py")]
     return [path.read_bytes() for path in sorted(files)]
 
 
-def _library(key: str, make_top: Callable[[], wiring.Component]) -> Path:
+def _library(key: str, make_top: Callable[[], SimulatedTop]) -> Path:
     """The shared library of a component with ``rx`` and ``tx``, built or found built."""
     if shutil.which("g++") is None:
         raise UserError("a C++ compiler is needed for Verilator; install it: apt-get install g++")
@@ -59,7 +94,7 @@ def _library(key: str, make_top: Callable[[], wiring.Component]) -> Path:
 
 
 class LineSimulation:
-    """Runs a component with ``rx`` and ``tx`` in a thread until it is closed.
+    """Runs a SimulatedTop in a thread until it is closed, or breaks a rule of its memory.
 
     Parameters
     ----------
@@ -72,7 +107,7 @@ class LineSimulation:
     port : the pseudo-terminal that is its serial port
     """
 
-    def __init__(self, key: str, make_top: Callable[[], wiring.Component], divisor: int):
+    def __init__(self, key: str, make_top: Callable[[], SimulatedTop], divisor: int):
         library = ctypes.CDLL(str(_library(key, make_top)))
         library.board_new.restype = ctypes.c_void_p
         library.board_cycles.restype = ctypes.c_uint64
@@ -80,6 +115,7 @@ class LineSimulation:
         library.board_reset.argtypes = library.board_delete.argtypes = [ctypes.c_void_p]
         library.board_run.argtypes = [ctypes.c_void_p, ctypes.c_int]
         library.board_faults.argtypes = [ctypes.c_void_p, ctypes.c_uint32]
+        library.board_broken.argtypes = [ctypes.c_void_p]
         self._library = library
         self._board = library.board_new(divisor)
         self._master, self._slave = os.openpty()
@@ -105,13 +141,24 @@ class LineSimulation:
         return self._library.board_cycles(self._board)
 
     def close(self) -> None:
-        """Stop."""
-        if self._thread.is_alive():
-            self._library.board_stop(self._board)
-            self._thread.join()
-            self._library.board_delete(self._board)
-            os.close(self._master)
-            os.close(self._slave)
+        """Stop.
+
+        Raises
+        ------
+        RuntimeError
+            If a timing rule of the memory was broken.
+        """
+        if self._board is None:
+            return
+        self._library.board_stop(self._board)
+        self._thread.join()
+        broken = self._library.board_broken(self._board)
+        self._library.board_delete(self._board)
+        self._board = None
+        os.close(self._master)
+        os.close(self._slave)
+        if broken:
+            raise RuntimeError(f"rule {broken} of boards/models/sdram_chip.v is broken")
 
 
 def simulate_board(board: Board) -> LineSimulation:
@@ -123,4 +170,4 @@ def simulate_board(board: Board) -> LineSimulation:
     board = board.changed(baud=board.clock // _DIVISOR)
     silence = 100 * 10 * _DIVISOR / board.clock  # a hundred bytes
     key = repr((board.name, board.config, board.clock, board.memory_text, silence))
-    return LineSimulation(key, lambda: board.make_top(silence=silence), _DIVISOR)
+    return LineSimulation(key, lambda: SimulatedTop(top=board.make_top(silence=silence)), _DIVISOR)

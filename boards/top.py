@@ -104,6 +104,7 @@ class BoardTop(wiring.Component):
     -------
     rx : In(1), tx : Out(1), the serial line
     busy : Out(1), the core runs
+    pins : Out, of the memory, if it has any
     """
 
     rx: Signal
@@ -114,7 +115,7 @@ class BoardTop(wiring.Component):
         self, *, config: Config, memory: Any, clock: int, baud: int, silence: float = SILENCE
     ):
         self._config = config
-        self._memory = memory
+        self.memory = memory
         self._clock = clock
         self._divisor = round(clock / baud)
         self._silence = round(clock * silence)
@@ -123,7 +124,7 @@ class BoardTop(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        memory = self._memory
+        memory = self.memory
         m.submodules.core = core = Core(config=self._config)
         m.submodules.memory = memory
         connect(m, core.bus, memory.bus)
@@ -142,7 +143,12 @@ class BoardTop(wiring.Component):
         m.submodules.core_port = core_port = LiteManager(address_width=CORE_ADDRESS_WIDTH)
         m.submodules.board_port = board_port = LiteManager(address_width=ADDRESS_WIDTH)
         m.submodules.registers = registers = RegisterBlock(
-            registers=board_registers(memory=memory.size, clock=self._clock),
+            registers=board_registers(
+                memory=memory.size,
+                bandwidth=memory.bandwidth,
+                latency=memory.latency,
+                clock=self._clock,
+            ),
             address_width=ADDRESS_WIDTH,
         )
         connect(m, core_port.axi, core.csr)

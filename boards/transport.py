@@ -99,7 +99,7 @@ class BoardTarget:
         self._simulation = simulation
         self.driver = Driver(SerialTransport(link, progress))
         self.config = replace(self.driver.config, name="board")
-        self.memory = MemorySettings(latency=10, bandwidth=self.config.nbin_port // 8)
+        self.memory = MemorySettings(latency=link.latency, bandwidth=link.bandwidth)
         self._every = every
         self._loaded: Program | None = None
 

@@ -38,9 +38,12 @@ class OnChipMemory(wiring.Component):
     bus: Any
     words: Any
 
+    latency = 10  # of the core's own way to its memory, too
+
     def __init__(self, *, storage: Storage, address_width: int):
         self._storage = storage
         self.size = storage.depth * storage.width // 8
+        self.bandwidth = storage.width // 8
         word_bits = (self.size // 4 - 1).bit_length()
         super().__init__(
             {

@@ -11,6 +11,7 @@ from hw.link.words import WordPort
 
 from .sdram_chip import SdramChip
 from .sdram_controller import SdramController, SdramPins
+from .sdram_model import SdramModel
 
 __all__ = ["SdramMemory"]
 
@@ -50,10 +51,13 @@ class SdramMemory(wiring.Component):
     words: Any
     pins: Any
 
+    latency = 20  # with a row to be opened
+
     def __init__(self, *, chip: SdramChip, clock: int, address_width: int, data_width: int):
         self.chip = chip
         self.clock = clock
         self.size = chip.size
+        self.bandwidth = chip.WIDTH // 8
         self._data_width = data_width
         self._timing = chip.timing(clock)
         word_bits = (self.size // 4 - 1).bit_length()
@@ -64,6 +68,10 @@ class SdramMemory(wiring.Component):
                 "pins": Out(SdramPins(chip)),
             }
         )
+
+    def make_model(self) -> SdramModel:
+        """The chip for a simulation."""
+        return SdramModel(chip=self.chip, clock=self.clock)
 
     def elaborate(self, platform):
         m = Module()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from boards.clocks import ecp5_dividers, ice40_dividers
+from boards.clocks import early_phase, ecp5_dividers, ice40_dividers
 from hw.errors import UserError
 
 
@@ -30,6 +30,16 @@ def test_ecp5(source, wanted):
     assert source / d["CLKI_DIV"] >= 3.125e6
     assert 400e6 <= made * d["CLKOP_DIV"] <= 800e6
     assert made == pytest.approx(wanted, rel=0.01)
+
+
+@pytest.mark.parametrize("wanted", [25e6, 80e6, 100e6])
+def test_early_clock(wanted):
+    """To an eighth of the oscillator's period."""
+    divider = ecp5_dividers(25e6, wanted)["CLKOP_DIV"]
+    coarse, fine = early_phase(wanted, divider, 3.5e-9)
+    assert fine in range(8)
+    late = (coarse + fine / 8) / divider / wanted
+    assert 1 / wanted - late == pytest.approx(3.5e-9, abs=0.5 / 8 / divider / wanted)
 
 
 @pytest.mark.parametrize("dividers", [ice40_dividers, ecp5_dividers])
