@@ -34,12 +34,13 @@ async def test_random(dut, stall):
 @cocotb.test()
 async def test_stalled_for_long(dut):
     """Nobody takes what is read, or gives what is to be written, for many times the refresh
-    interval: the chip is refreshed all the same, and nothing is lost."""
+    interval, and who comes next wants another row of that bank: the chip is refreshed all the same,
+    and nothing is lost."""
     traffic = Traffic(dut)
     await traffic.start()
     await traffic.fill()
-
-    for reads, writes in (([(0, 200)], []), ([], [traffic.write(0, 200)])):
+    next_row = (4 * ROW, 1)
+    for reads, writes in (([(0, 50), next_row], []), ([next_row], [traffic.write(0, 50)])):
         run = cocotb.start_soon(traffic.run(reads, writes))
         await ClockCycles(dut.clk, 20)
         traffic.stall = 1.0

@@ -17,6 +17,9 @@ CLOCK = 100_000_000
 SMALL = replace(SDR_32MB, row_bits=11, column_bits=8, power_up=2e3, refresh=(1 << 11) * 7812.5)
 """A small chip that is ready soon."""
 
+ODD = replace(SMALL, rc=100, cas=((2, 12), (3, 7)))
+"""One whose tRC is not just tRAS and tRP, and that needs CAS latency 3."""
+
 
 class SdramSystem(wiring.Component):
     """``bus`` and ``words`` of the memory, ``broken`` of the chip."""

@@ -8,7 +8,7 @@ import pytest
 from boards.memory.sdram_chip import SDR_32MB
 from boards.memory.sdram_model import MODEL, SdramModel
 from hw.errors import UserError
-from tests.boards.sdram_system import CLOCK, SMALL, SdramSystem
+from tests.boards.sdram_system import CLOCK, ODD, SMALL, SdramSystem
 
 
 def run(bench, name, chip, data_width, clock=CLOCK, **config):
@@ -25,11 +25,10 @@ def run(bench, name, chip, data_width, clock=CLOCK, **config):
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("data_width", [32, 64])
-def test_sdram(bench, data_width):
+@pytest.mark.parametrize(("data_width", "chip"), [(32, ODD), (64, SMALL)])
+def test_sdram(bench, data_width, chip):
     """With refreshes eight times as often as needed."""
-    chip = replace(SMALL, refresh=SMALL.refresh / 8)
-    run(bench, "bench_sdram", chip, data_width)
+    run(bench, "bench_sdram", replace(chip, refresh=chip.refresh / 8), data_width)
 
 
 def test_bandwidth(bench):
@@ -37,15 +36,15 @@ def test_bandwidth(bench):
     run(bench, "bench_sdram_bandwidth", SMALL, 32, least=least)
 
 
-@pytest.mark.parametrize("odd", [False, True])
-def test_rules_of_the_model(bench, odd):
-    """The odd chip is one whose tRC is not just tRAS and tRP, and which needs CAS latency 3."""
-    chip = replace(SMALL, rc=100, cas=((2, 12), (3, 7))) if odd else SMALL
+@pytest.mark.parametrize(
+    ("chip", "cas", "rules"), [(SMALL, 2, [*range(1, 5), *range(6, 17)]), (ODD, 3, [5, 17])]
+)
+def test_rules_of_the_model(bench, chip, cas, rules):
     config = {
         "power_up": math.ceil(chip.power_up * CLOCK / 1e9) - 1,
         "refresh": chip.timing(CLOCK).refresh,
-        "cas": 3 if odd else 2,
-        "rules": [5, 17] if odd else [n for n in range(1, 17) if n != 5],
+        "cas": cas,
+        "rules": rules,
     }
     model = SdramModel(chip=chip, clock=CLOCK)
     bench(model, "sdram_model", "tests.boards.bench_sdram_rules", config, models=[MODEL])
