@@ -27,8 +27,10 @@ __all__ = ["emit_pool"]
 class _Strip:
     """What one instruction pools: all rows of a region, some columns and channels.
 
-    The patch lies in NBin as (y, x, c); NBin slides down over it, so that it only ever holds about
-    as many rows as a window has.
+    The patch lies in NBin as (y, x, c), which slides down over it. With ``parks``, the rows of a
+    window pass through NBin one by one, while the results so far of all its columns wait in NBout;
+    rows that two windows share are then loaded twice. Without, NBin holds as many rows as a window
+    has, and every result is finished at once.
     """
 
     rows: Span
@@ -36,9 +38,13 @@ class _Strip:
     strides: tuple[int, int]
     channels: int
     lanes: int
+    parks: bool
 
     @property
     def height(self) -> int:
+        """Rows that are loaded."""
+        if self.parks:
+            return self.rows.count * self.rows.size
         return (self.rows.count - 1) * self.strides[0] + self.rows.size
 
     @property
@@ -49,15 +55,29 @@ class _Strip:
     def steps_per_tap(self) -> int:
         return -(-self.channels // self.lanes)
 
+    @property
+    def parked(self) -> int:
+        """Rows of NBout that hold results so far."""
+        return self.columns.count * self.steps_per_tap if self.parks else 1
+
     def loops(self) -> list[Loop]:
         """Kernel, channels, columns and rows; innermost first."""
         pixel, row = self.channels, self.width * self.channels
+        kernel_rows = Loop(count=self.rows.size, nbin=row, reduce=True)
+        nbout = int(self.parks)
+        along_row = [
+            Loop(count=self.steps_per_tap, nbin=self.lanes, nbout=nbout),
+            Loop(
+                count=self.columns.count,
+                nbin=self.strides[1] * pixel,
+                nbout=nbout * self.steps_per_tap,
+            ),
+        ]
+        move = self.rows.size if self.parks else self.strides[0]
         return [
             Loop(count=self.columns.size, nbin=pixel, reduce=True),
-            Loop(count=self.rows.size, nbin=row, reduce=True),
-            Loop(count=self.steps_per_tap, nbin=self.lanes),
-            Loop(count=self.columns.count, nbin=self.strides[1] * pixel),
-            Loop(count=self.rows.count, nbin=self.strides[0] * row),
+            *([*along_row, kernel_rows] if self.parks else [kernel_rows, *along_row]),
+            Loop(count=self.rows.count, nbin=move * row),
         ]
 
     @property
@@ -73,6 +93,24 @@ class _Strip:
         """Neurons by which the last read goes beyond the patch."""
         end = sum((loop.count - 1) * loop.nbin for loop in self.loops()) + ti
         return max(0, end - self.elements)
+
+    def late(self, config: Config) -> int:
+        """Neurons of a row of windows that have no room in NBin before its first step is due."""
+        if self.parks or self.rows.count == 1:
+            return 0
+        loops = [(loop.count, loop.nbin) for loop in self.loops()]
+        tail = sum(
+            (count - 1) * move
+            for (count, _), move in zip(loops[2:4], slides(loops)[2:4], strict=True)
+        )
+        first = loops[4][1] + sum((count - 1) * stride for count, stride in loops[:2])
+        return max(0, first + config.ti - tail - config.nbin_elements)
+
+    def source_rows(self, row: int) -> list[tuple[int, int]]:
+        """The loops over the rows that are loaded, ``row`` bytes apart in memory."""
+        if self.parks:
+            return [(self.rows.size, row), (self.rows.count, self.strides[0] * row)]
+        return [(self.height, row)]
 
 
 def emit_pool(
@@ -150,12 +188,13 @@ class _Region:
     def emit(self) -> None:
         """Emit all strips of the region."""
         config = self.emitter.config
-        channels, rows, columns = self._tile()
+        channels, rows, columns, parks = self._tile()
         for n in range(self.source.batch):
             for first, count in _channel_parts(self.source.channels, channels, config):
                 for y in _cut(self.rows, rows, self.strides[0]):
                     for x in _cut(self.columns, columns, self.strides[1]):
-                        self._emit_strip(_Strip(y, x, self.strides, count, config.lanes), n, first)
+                        strip = _Strip(y, x, self.strides, count, config.lanes, parks)
+                        self._emit_strip(strip, n, first)
 
     def _emit_strip(self, strip: _Strip, n: int, first: int) -> None:
         """Emit the channels from ``first`` on of one strip of image ``n``."""
@@ -168,7 +207,7 @@ class _Region:
         load = pattern(
             self.source.at(n, strip.rows.start, strip.columns.start, first * size),
             strip.channels * size,
-            [(strip.width, pixel), (strip.height, row)],
+            [(strip.width, pixel), *strip.source_rows(row)],
         )
         # An output row holds as many results as there are lanes; only full ones follow each other.
         _, row, pixel = self.target.pitches
@@ -186,34 +225,39 @@ class _Region:
             nfu=nfu,
         )
 
-    def _tile(self) -> tuple[int, int, int]:
-        """Channels, rows and columns per strip with the smallest estimated time of the region.
+    def _tile(self) -> tuple[int, int, int, bool]:
+        """Channels, rows and columns per strip, and whether it parks results in NBout, with the
+        smallest estimated time of the region.
 
         Strips are as high as the region, NBin slides down over them, except where NBin is too small
         or the stride leaves gaps between windows. Single windows of one step per tap always fit.
         """
         config, channels = self.emitter.config, self.source.channels
-        best = self._estimate(min(channels, config.lanes), 1, 1), min(channels, config.lanes), 1, 1
-        if self.strides[0] > self.rows.size or self.strides[1] > self.columns.size:
+        smallest = min(channels, config.lanes), 1, 1, False
+        best = self._estimate(*smallest), *smallest
+        if self.strides[1] > self.columns.size:
             return best[1:]
         for steps in _STEPS_PER_TAP:
             per_strip = min(steps * config.lanes, channels, COUNT_LIMIT * config.lanes)
             for columns in part_sizes(self.columns.count):
-                for rows in (self.rows.count, 1):
-                    estimate = self._estimate(per_strip, rows, columns)
-                    best = min(best, (estimate, per_strip, rows, columns))
+                for rows in {self.rows.count, 1}:
+                    for parks in (False, True):
+                        tile = per_strip, rows, columns, parks
+                        best = min(best, (self._estimate(*tile), *tile))
         return best[1:]
 
-    def _estimate(self, channels: int, rows: int, columns: int) -> float:
-        """Cycles of the region with strips of such size; infinite if NBin is too small."""
+    def _estimate(self, channels: int, rows: int, columns: int, parks: bool) -> float:
+        """Cycles of the region with strips of such size; infinite if a buffer is too small."""
         config = self.emitter.config
         strip = _Strip(
             replace(self.rows, count=rows), replace(self.columns, count=columns),
-            self.strides, channels, config.lanes,
+            self.strides, channels, config.lanes, parks,
         )  # fmt: skip
         held = strip.reach(config.ti)
-        if held > config.nbin_elements:
+        if held > config.nbin_elements or strip.parked > config.nbout_rows:
             return inf
+        if not parks and rows > 1 and self.strides[0] > self.rows.size:
+            return inf  # rows between windows would have to be loaded
         size = channels * config.element_bytes
         runs = strip.height * strip.width
         if size == self.source.pitches[2]:
@@ -227,32 +271,17 @@ class _Region:
         outputs = rows * columns * strip.steps_per_tap
         nfu = outputs * self.rows.size * self.columns.size
         # Results are stored pixel by pixel, in one run if they fill their rows.
-        whole = config.lanes == config.tn
-        out = (
-            rows
-            * columns
-            * (
-                run_cycles(channels * config.element_bytes, config.nbout_port, config, self.memory)
-                if whole
-                else strip.steps_per_tap
-                * run_cycles(
-                    config.lanes * config.element_bytes, config.nbout_port, config, self.memory
-                )
-            )
+        runs, per_run = rows * columns, channels
+        if config.lanes < config.tn:
+            runs, per_run = outputs, config.lanes
+        out = runs * run_cycles(
+            per_run * config.element_bytes, config.nbout_port, config, self.memory
         )
         # Waits for what has no room in NBin before: the first windows of each row of outputs, whose
         # lowest row lies behind all that the row before holds, and of each strip.
         rate = fill_rate(size, config)
-        wait = 0.0
-        if rows > 1:
-            loops = [(loop.count, loop.nbin) for loop in strip.loops()]
-            moves = slides(loops)
-            tail = sum(
-                (count - 1) * move for (count, _), move in zip(loops[2:4], moves[2:4], strict=True)
-            )
-            first = loops[4][1] + sum((count - 1) * stride for count, stride in loops[:2])
-            late = first + config.ti - tail - config.nbin_elements
-            wait += (rows - 1) * max(0, late / rate - (self.rows.size - 1) * self.columns.size)
+        covered = (self.rows.size - 1) * self.columns.size
+        wait = (rows - 1) * max(0, strip.late(config) / rate - covered)
         wait += max(0, min(strip.elements, held) - (config.nbin_elements - held)) / rate
         strips = -(-self.source.channels // channels)
         strips *= -(-self.rows.count // rows) * -(-self.columns.count // columns)
