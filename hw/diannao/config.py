@@ -200,7 +200,7 @@ class Config:
 CONFIGS: dict[str, Config] = {
     config.name: config
     for config in (
-        Config(name="diannao-16x16", multiplier="array", drop=8),
+        Config(name="diannao-16x16", multiplier="array", drop=8, outstanding=64),
         Config(
             name="diannao-8x8",
             tn=8,
