@@ -42,6 +42,9 @@ class Config:
     instruction_buffer : bytes of prefetched program
     queue : instructions that wait in front of each unit
     nfu1_stages, nfu2_stages, nfu3_stages : pipeline registers of the three NFU stages
+    nfu3_lanes : outputs that NFU-3 makes at a time, a divisor of ``tn``; 0 for all of them. With
+        fewer, a row of outputs takes NFU-3 ``tn / nfu3_lanes`` cycles
+    nfu3_multiplier : as ``multiplier``, for NFU-3; empty for the same
     """
 
     name: str = "custom"
@@ -70,6 +73,8 @@ class Config:
     nfu1_stages: int = 3
     nfu2_stages: int = 2
     nfu3_stages: int = 3
+    nfu3_lanes: int = 0
+    nfu3_multiplier: str = ""
 
     def __post_init__(self):
         def check(field: str, ok: bool, rule: str):
@@ -125,6 +130,18 @@ class Config:
         check("queue", 1 <= self.queue <= 64, "1 to 64")
         for field in ("nfu1_stages", "nfu2_stages", "nfu3_stages"):
             check(field, 1 <= getattr(self, field) <= 16, "1 to 16")
+        check(
+            "nfu3_lanes",
+            self.nfu3_lanes >= 0 and self.tn % self.activation_lanes == 0,
+            f"0 or a divisor of tn ({self.tn})",
+        )
+        check(
+            "nfu3_multiplier",
+            self.nfu3_multiplier in ("", "dsp", "array"),
+            'empty, "dsp" or "array"',
+        )
+        if self.nfu3_multiplier == "dsp":
+            check("drop", self.drop == 0, '0 with nfu3_multiplier = "dsp"')
 
     def replace(self, **changes) -> "Config":
         """A copy with some fields changed; raises ConfigError for unknown or bad ones."""
@@ -147,6 +164,16 @@ class Config:
     def lanes(self) -> int:
         """Lanes of the pooling path, which takes one neuron per lane and cycle."""
         return min(self.tn, self.ti)
+
+    @property
+    def activation_lanes(self) -> int:
+        """Outputs that NFU-3 makes at a time."""
+        return self.nfu3_lanes or self.tn
+
+    @property
+    def activation_cycles(self) -> int:
+        """Cycles that NFU-3 takes for a row of outputs."""
+        return self.tn // self.activation_lanes
 
     @property
     def acc_width(self) -> int:

@@ -129,6 +129,8 @@ class Core(wiring.Component):
             nfu1_stages=config.nfu1_stages,
             nfu2_stages=config.nfu2_stages,
             nfu3_stages=config.nfu3_stages,
+            nfu3_lanes=config.nfu3_lanes,
+            nfu3_multiplier=config.nfu3_multiplier,
         )
         units = {
             "control": control,

@@ -53,6 +53,8 @@ COUNTERS = {
 _COUNTERS_OFFSET = 0x080
 _CODES = ", ".join(f"{code.value} {code.name}" for code in ErrorCode)
 
+_NFU3_MULTIPLIERS = ("", "dsp", "array")
+
 
 def _log2(value: int) -> int:
     return value.bit_length() - 1
@@ -141,6 +143,15 @@ def _config_registers(config: Config) -> list[Register]:
                 constant("nfu3_stages", config.nfu3_stages, 26, 5, "stages of NFU-3"),
             ),
         ),
+        Register(
+            "CONFIG_NFU3", 0x038, "NFU-3",
+            (
+                constant("lanes", config.nfu3_lanes, 0, 16,
+                         "outputs that it makes at a time, 0 for all of a row"),
+                constant("multiplier", _NFU3_MULTIPLIERS.index(config.nfu3_multiplier), 16, 2,
+                         "0 as in NFU-1, 1 DSP blocks, 2 partial-product arrays"),
+            ),
+        ),
     ]  # fmt: skip
 
 
@@ -218,6 +229,7 @@ def read_config(read: Callable[[int], int], name: str = "core") -> Config:
     bus, queues, pipeline = (
         fields("CONFIG_BUS"), fields("CONFIG_QUEUES"), fields("CONFIG_PIPELINE")
     )  # fmt: skip
+    nfu3 = fields("CONFIG_NFU3")
     return Config(
         name=name,
         **nfu,
@@ -237,6 +249,8 @@ def read_config(read: Callable[[int], int], name: str = "core") -> Config:
         burst=bus["burst"],
         **queues,
         **pipeline,
+        nfu3_lanes=nfu3["lanes"],
+        nfu3_multiplier=_NFU3_MULTIPLIERS[nfu3["multiplier"]],
     )
 
 

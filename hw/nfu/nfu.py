@@ -24,7 +24,8 @@ class Nfu(wiring.Component):
                                    partial sums (NBout)
 
     One step enters per cycle and nothing ever stops the pipeline but a consumer that does not
-    accept outputs. Steps take effect in the order in which they enter.
+    accept outputs, or rows of outputs that follow each other within ``tn / nfu3_lanes`` steps.
+    Steps take effect in the order in which they enter.
 
     Parameters
     ----------
@@ -36,6 +37,8 @@ class Nfu(wiring.Component):
     nbout_rows, bias_rows : rows of partial sums and of biases
     segments : segments of the activation table
     nfu1_stages, nfu2_stages, nfu3_stages : pipeline registers of the stages, each 1 or more
+    nfu3_lanes : outputs that NFU-3 makes at a time, a divisor of ``tn``; 0 for all of them
+    nfu3_multiplier : as ``multiplier``, for NFU-3; empty for the same
 
     Members
     -------
@@ -51,7 +54,7 @@ class Nfu(wiring.Component):
     def __init__(
         self, *, tn: int, ti: int, width: int, drop: int, multiplier: str, acc_width: int,
         nbout_rows: int, bias_rows: int, segments: int, nfu1_stages: int, nfu2_stages: int,
-        nfu3_stages: int,
+        nfu3_stages: int, nfu3_lanes: int = 0, nfu3_multiplier: str = "",
     ):  # fmt: skip
         self._numbers = {"width": width, "drop": drop, "multiplier": multiplier}
         self._tn = tn
@@ -61,6 +64,7 @@ class Nfu(wiring.Component):
         self._bias_rows = bias_rows
         self._segments = segments
         self._stages = nfu1_stages, nfu2_stages, nfu3_stages
+        self._nfu3 = {"lanes": nfu3_lanes, "multiplier": nfu3_multiplier or multiplier}
         self._control = Control(nbout_rows, bias_rows)
         operands = Operands(self._control, lanes(width, ti), row_bits(width, tn, ti))
         super().__init__(
@@ -74,7 +78,8 @@ class Nfu(wiring.Component):
     @property
     def latency(self) -> int:
         """Advances from ``i`` to ``o``."""
-        return sum(self._stages)
+        groups = self._tn // (self._nfu3["lanes"] or self._tn)
+        return sum(self._stages) + (groups if groups > 1 else 0)
 
     def elaborate(self, platform):
         m = Module()
@@ -88,8 +93,9 @@ class Nfu(wiring.Component):
             stages=stages2,
         )  # fmt: skip
         m.submodules.nfu3 = nfu3 = Nfu3(
-            tn=self._tn, acc_width=self._acc_width, segments=self._segments,
-            control=self._control, stages=stages3, **self._numbers,
+            tn=self._tn, width=self._numbers["width"], drop=self._numbers["drop"],
+            acc_width=self._acc_width, segments=self._segments, control=self._control,
+            stages=stages3, **self._nfu3,
         )  # fmt: skip
         connect(m, flipped(self.i), nfu1.i)
         connect(m, nfu1.o, nfu2.i)

