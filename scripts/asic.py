@@ -368,7 +368,8 @@ The slowest stage sets the clock; the fewest registers with which the others kee
 cycle; more of them cost a lot, because they cut its carry-save trees, where many bits are under
 way. NFU-2 cannot be faster than its accumulation, which takes a row of partial sums, adds, and may
 hand the result to the next step, all within one cycle; more registers go to its trees. NFU-3 ends
-in an addition, a shift and a limit in one cycle. Defaults (bold): {default}.
+in an addition, a shift and a limit in one cycle. The paper's configurations (bold) have
+{default}. Others have 3 + 2 + 3 by default, because a DSP block holds three registers.
 The RTL of others for the paper's 0.98 GHz at 65 nm has 3 + 2 + 3.
 """
 

@@ -41,7 +41,8 @@ class Config:
     nbin_fifo : beats of read data that may wait in front of NBin (covers the memory's latency)
     instruction_buffer : bytes of prefetched program
     queue : instructions that wait in front of each unit
-    nfu1_stages, nfu2_stages, nfu3_stages : pipeline registers of the three NFU stages
+    nfu1_stages, nfu2_stages, nfu3_stages : pipeline registers of the three NFU stages; the defaults
+        suit DSP blocks, docs/asic.md says why the paper's machines have others
     nfu3_lanes : outputs that NFU-3 makes at a time, a divisor of ``tn``; 0 for all of them. With
         fewer, a row of outputs takes NFU-3 ``tn / nfu3_lanes`` cycles
     nfu3_multiplier : as ``multiplier``, for NFU-3; empty for the same
@@ -227,7 +228,14 @@ class Config:
 CONFIGS: dict[str, Config] = {
     config.name: config
     for config in (
-        Config(name="diannao-16x16", multiplier="array", drop=8, outstanding=64),
+        Config(
+            name="diannao-16x16",
+            multiplier="array",
+            drop=8,
+            outstanding=64,
+            nfu1_stages=2,
+            nfu3_stages=4,
+        ),
         Config(
             name="diannao-8x8",
             tn=8,
@@ -237,6 +245,8 @@ CONFIGS: dict[str, Config] = {
             nbin_port=128,
             sb_port=512,
             nbout_port=128,
+            nfu1_stages=2,
+            nfu3_stages=4,
         ),
         Config(name="fpga-16x16"),
         Config(
