@@ -7,7 +7,7 @@ from its children in the order in which the centre has asked for them.
 
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, ShapeLike, Signal, Value, unsigned
+from amaranth.hdl import Cat, Module, Mux, ShapeLike, Signal, unsigned
 from amaranth.lib import data, enum, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 

@@ -1,0 +1,30 @@
+"""What nodes send each other: a head that says where rows go, then the rows."""
+
+from amaranth.hdl import signed, unsigned
+from amaranth.lib import data
+
+from .config import NodeConfig
+
+__all__ = ["HeadLayout", "head_words", "row_words"]
+
+
+class HeadLayout(data.StructLayout):
+    """Where the rows of a packet go.
+
+    to_bank : central memory
+    to_address : of the first row
+    step : from one row to the next
+    """
+
+    def __init__(self):
+        super().__init__({"to_bank": unsigned(1), "to_address": unsigned(24), "step": signed(24)})
+
+
+def head_words(config: NodeConfig) -> int:
+    """Words of the mesh that a head takes."""
+    return -(-HeadLayout().size // config.mesh.data_width)
+
+
+def row_words(config: NodeConfig) -> int:
+    """Words of the mesh that a row takes."""
+    return config.row_bits // config.mesh.data_width

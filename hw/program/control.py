@@ -1,0 +1,169 @@
+"""Control of a program: fetches and decodes it, and feeds the units' queues."""
+
+from typing import Any
+
+from amaranth.hdl import Cat, Module, Signal, Value, unsigned
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out, connect, flipped
+
+from ..bus.axi import ReadPort
+from ..bus.streams import Queue
+from ..diannao.config import Config
+from ..diannao.fetch import Fetch
+from ..diannao.isa import ErrorCode
+from .decoder import Decoder, QueuedLayout, Slots
+
+__all__ = ["Control"]
+
+
+class Control(wiring.Component):
+    """Runs a program: every slot goes to the queue of its unit, in order.
+
+    ::
+
+        axi -> instruction buffer -> decoder -+-> queue -> a unit
+                                              +-> queue -> another one ...
+
+    One word is decoded per cycle unless a queue is full, or an instruction with a fence waits until
+    everything before it has been done. With END it stops fetching, waits until the units have done
+    everything, and pulses ``finished``. Until then ``start`` is ignored.
+
+    A fault stops it: no slot of the faulty instruction that has not been handed out will be. A bus
+    error counts at the instruction that is being decoded when it arrives, and not at all after
+    END. After a fault, or after ``halt``, only a reset makes it run again; ``idle`` tells when the
+    reset cannot leave a read without its data.
+
+    Parameters
+    ----------
+    slots, magic : see ``Decoder``
+    config : width of the port, fetching and depth of the queues
+
+    Members
+    -------
+    start : In(1), run the program of ``size`` bytes at ``program``
+    program : In(address_width), byte address, a multiple of 8
+    size : In(32), bytes, a positive multiple of 8 below 2**31
+    halt : In(1), stop everything
+    drained : In(1), no unit has anything in work (the queues are looked at here)
+    axi : Out(ReadPort)
+    for each slot but CP, by its name : Out(stream(QueuedLayout))
+    finished : Out(1), pulse
+    error : Out(1), pulse in the cycle after the fault
+    code : Out(ErrorCode), holds after ``error``: ILLEGAL_INSTRUCTION (also for a misaligned
+        ``program``), END_OF_PROGRAM (also for a ``size`` that cannot be) or BUS_CP
+    pc : Out(32), byte offset of the instruction from the program's start: in work, or, from
+        ``error`` on, of the fault
+    fencing : Out(1), a fence waits
+    idle : Out(1), nothing is in flight on ``axi``, and nothing will be while ``halt``
+    bytes : Out(range(cp_port / 8 + 1)), bytes fetched in this cycle
+    """
+
+    start: Signal
+    program: Signal
+    size: Signal
+    halt: Signal
+    drained: Signal
+    axi: Any
+    finished: Signal
+    error: Signal
+    code: Any
+    pc: Signal
+    fencing: Signal
+    idle: Signal
+    bytes: Signal
+
+    def __init__(self, *, slots: Slots, magic: int, config: Config):
+        self._slots = slots
+        self._magic = magic
+        self._config = config
+        self._units = list(slots)[1:]
+        super().__init__(
+            {
+                "start": In(1),
+                "program": In(config.address_width),
+                "size": In(32),
+                "halt": In(1),
+                "drained": In(1),
+                "axi": Out(ReadPort(config.address_width, config.cp_port)),
+                **{unit: Out(stream.Signature(QueuedLayout(slots[unit]))) for unit in self._units},
+                "finished": Out(1),
+                "error": Out(1),
+                "code": Out(ErrorCode),
+                "pc": Out(32),
+                "fencing": Out(1),
+                "idle": Out(1),
+                "bytes": Out(range(config.cp_port // 8 + 1)),
+            }
+        )
+
+    def elaborate(self, platform) -> Module:
+        m = Module()
+        config = self._config
+        m.submodules.fetch = fetch = Fetch(config=config)
+        m.submodules.decoder = decoder = Decoder(slots=self._slots, magic=self._magic)
+        connect(m, flipped(self.axi), fetch.axi)
+        connect(m, fetch.o, decoder.i)
+        queues = []
+        for name in self._units:
+            source, unit = getattr(decoder, name), getattr(self, name)
+            queue = Queue(shape=unsigned(len(Value.cast(source.payload))), depth=config.queue + 1)
+            m.submodules[f"{name}_queue"] = queue
+            connect(m, source, queue.i)
+            connect(m, queue.o, flipped(unit))
+            queues.append(queue)
+        drained = Signal()
+        m.d.comb += drained.eq(~Cat(queue.level.any() for queue in queues).any() & self.drained)
+
+        running = Signal()
+        begin = Signal()
+        faulty = Signal()
+        where = Signal(32)
+        m.d.comb += [
+            fetch.start.eq(begin),
+            fetch.program.eq(self.program),
+            fetch.size.eq(self.size),
+            fetch.halt.eq(~running | self.halt),
+            decoder.start.eq(begin),
+            decoder.enable.eq(running & ~self.halt),
+            decoder.drained.eq(drained),
+            self.fencing.eq(running & decoder.fencing),
+            self.pc.eq(decoder.pc),
+            self.idle.eq(fetch.idle),
+            self.bytes.eq(fetch.bytes),
+        ]
+        with m.If(faulty):
+            m.d.comb += self.pc.eq(where)
+
+        def fault(code: ErrorCode, pc):
+            m.d.sync += [self.error.eq(1), self.code.eq(code), where.eq(pc), faulty.eq(1)]
+
+        m.d.sync += self.error.eq(0)
+        with m.If(~self.halt), m.FSM():
+            with m.State("IDLE"), m.If(self.start):
+                m.next = "FAULT"
+                with m.If(self.program[:3].any()):
+                    fault(ErrorCode.ILLEGAL_INSTRUCTION, 0)
+                with m.Elif(self.size[:3].any() | self.size[31] | ~self.size.any()):
+                    fault(ErrorCode.END_OF_PROGRAM, 0)
+                with m.Else():
+                    m.d.comb += begin.eq(1)
+                    m.next = "RUN"
+            with m.State("RUN"):
+                m.d.comb += running.eq(1)
+                with m.If(decoder.illegal):
+                    fault(ErrorCode.ILLEGAL_INSTRUCTION, decoder.pc)
+                    m.next = "FAULT"
+                with m.Elif(decoder.ended):
+                    m.next = "DRAIN"
+                with m.Elif(fetch.error):
+                    fault(ErrorCode.BUS_CP, decoder.pc)
+                    m.next = "FAULT"
+                with m.Elif(decoder.exhausted):
+                    fault(ErrorCode.END_OF_PROGRAM, decoder.pc)
+                    m.next = "FAULT"
+            with m.State("DRAIN"), m.If(fetch.idle & drained):
+                m.d.comb += self.finished.eq(1)
+                m.next = "IDLE"
+            with m.State("FAULT"):
+                pass
+        return m
