@@ -73,7 +73,7 @@ def test_page_and_plot(tmp_path):
     text = report({"toy": PARTS})
     assert "| 16 bits, exact | 1,500 | 1.15 | 2.00 | 1.0 | 1,500 | 2.00 |" in text
     assert "| 16 | 0.16 | 1.6 | 84 | 84 % | 2.00 |" in text
-    assert "| NFU-1 | **3** | 3.00 | 300 | 300 % |" in text
+    assert "| NFU-1 | **2** | 4.00 | 200 | 200 % |" in text
     assert "| NFU-1 | 1,000 | 4,000 | 4.00 | 0 | 0 |" in text
     assert "| NFU and buffers with macros | 1,321 | 5,285 | **4.00** |" in text
     assert "| with macros | 1,321 | 5,285 | **4.00** |" in text
