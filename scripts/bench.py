@@ -1,4 +1,5 @@
-"""Run the benchmarks and write their part of docs/results.md; ``scripts/bench`` does the set-up."""
+"""Run the benchmarks, layers and networks, and write their parts of docs/results.md;
+``scripts/bench`` does the set-up."""
 
 import shlex
 import subprocess
@@ -7,6 +8,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from . import networks
 from .results import PAGE, write_section
 
 ROOT = Path(__file__).parent.parent
@@ -88,6 +90,7 @@ def main() -> None:
     parts = [measure(section) for section in SECTIONS]
     text = f"## Layers\n\nMade by `scripts/bench`.\n\n{LEGEND}\n" + "\n".join(parts)
     write_section("scripts/bench", text)
+    networks.main()
     print(f"wrote {PAGE.relative_to(ROOT)}")
 
 
