@@ -17,6 +17,7 @@ import numpy as np
 import typer
 from rich.console import Console
 from rich.table import Table
+from typer.exceptions import TyperException
 
 from compiler.quantise import SaturationWarning
 from hw.diannao.config import CONFIGS
@@ -38,12 +39,8 @@ from .targets import CLOCKED
 
 __all__ = ["main"]
 
-app = typer.Typer(
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
-config_app = typer.Typer(help="Named configurations.", no_args_is_help=True)
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+config_app = typer.Typer(help="Named configurations.")
 app.add_typer(config_app, name="config")
 app.add_typer(board_app, name="board")
 
@@ -270,10 +267,21 @@ def main() -> None:
 
     warnings.showwarning = show_warning
     try:
-        app(prog_name="diannao")
+        status = app(sys.argv[1:] or ["--help"], prog_name="diannao", standalone_mode=False)
+        sys.exit(status or 0)
     except UserError as error:
         typer.echo(f"diannao: {error}", err=True)
         sys.exit(2)
+    except TyperException as error:
+        # What was typed; Typer by itself draws a box of several lines.
+        context = getattr(error, "ctx", None)
+        where = "diannao" if context is None else context.command_path
+        said = error.format_message().rstrip(".")
+        typer.echo(f"diannao: {said}; {where} --help lists what there is", err=True)
+        sys.exit(2)
+    except typer.Abort:
+        typer.echo("diannao: stopped", err=True)
+        sys.exit(130)
     except (MismatchError, CoreError, CoreTimeoutError) as error:
         typer.echo(f"diannao: {error}; please report this", err=True)
         sys.exit(1)

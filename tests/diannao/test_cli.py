@@ -152,6 +152,31 @@ def test_a_core_that_fails_is_one_line_and_status_1(command, model, monkeypatch)
     assert not Path("out.npz").exists()
 
 
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        (["frobnicate"], "No such command 'frobnicate'; diannao --help lists what there is"),
+        (["run"], "Missing argument 'MODEL.onnx'; diannao run --help lists what there is"),
+        (["run", "x.onnx", "--bogus"], "No such option: --bogus"),
+        (["bench", "--memory-latency", "many"], "'many' is not a valid"),
+        (["config"], "Missing command; diannao config --help lists what there is"),
+    ],
+    ids=["command", "argument", "option", "value", "subcommand"],
+)
+def test_mistyped_commands_are_one_line(command, typed, said):
+    done = command(*typed)
+    assert (done.status, done.out) == (2, "")
+    assert done.err.startswith("diannao: ")
+    assert said in done.err
+    assert done.err.count("\n") == 1
+
+
+def test_without_arguments_there_is_help(command):
+    done = command()
+    assert (done.status, done.err) == (0, "")
+    assert "generate" in done.out
+
+
 def test_config_list(command):
     done = command("config", "list")
     assert done.status == 0
