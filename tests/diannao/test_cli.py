@@ -158,7 +158,7 @@ def test_a_core_that_fails_is_one_line_and_status_1(command, model, monkeypatch)
         (["frobnicate"], "No such command 'frobnicate'; diannao --help lists what there is"),
         (["run"], "Missing argument 'MODEL.onnx'; diannao run --help lists what there is"),
         (["run", "x.onnx", "--bogus"], "No such option: --bogus"),
-        (["bench", "--memory-latency", "many"], "'many' is not a valid"),
+        (["bench", "--memory-latency", "many"], "Invalid value for '--memory-latency'"),
         (["config"], "Missing command; diannao config --help lists what there is"),
     ],
     ids=["command", "argument", "option", "value", "subcommand"],
