@@ -60,6 +60,12 @@ def _import(model: Model) -> FloatGraph:
     tensors = {}
     for name in [*model.inputs, *(name for node in nodes for name in node.outputs)]:
         if name not in model.shapes:
+            maker = next((node for node in proto.node if name in node.output), None)
+            if maker is not None and maker.domain not in ("", "ai.onnx"):
+                raise UserError(
+                    f"node {maker.name!r} ({maker.domain}.{maker.op_type}) can run neither on the "
+                    f"core nor on the host; supported operators: {', '.join(sorted(OPERATORS))}"
+                )
             raise UserError(
                 f"tensor {name!r} of {proto.name!r} has no fixed shape; only the batch may be "
                 "dynamic, and its size is fixed when the model is compiled"

@@ -672,6 +672,14 @@ def test_batch():
     assert load(fixed, batch=5).tensors["y"].shape == (2, 8, 12, 12)
 
 
+def test_operator_of_somebody_else():
+    model = onnx_model([node("Frobnicate", ["x"], ["y"], name="f", domain="com.example")], IMAGE,
+                       {"y": 4})  # fmt: skip
+    model.opset_import.append(onnx.helper.make_opsetid("com.example", 1))
+    with pytest.raises(UserError, match=r"node 'f' \(com.example.Frobnicate\) can run neither"):
+        load(model)
+
+
 def test_data_dependent_shape():
     model = onnx_model([node("NonZero", ["x"], ["n"]), node("Cast", ["n"], ["y"], to=1)], IMAGE,
                        {"y": 2})  # fmt: skip
