@@ -1,0 +1,124 @@
+"""Tensors between the host's memory and the central memories."""
+
+from compiler.access import pattern
+from hw.dadiannao.assembler import NO_RUNS, Load, RowLoop, Store, row_levels
+from hw.dadiannao.config import NodeConfig
+from hw.dadiannao.isa import LoadOp
+from sim.program import TensorLayout
+
+from .emitter import Emitter
+from .maps import CentralMap
+
+__all__ = ["clear_border", "host_layout", "load_rows", "store_rows"]
+
+
+def host_layout(
+    name: str, shape: tuple[int, ...], frac: int, address: int, config: NodeConfig
+) -> TensorLayout:
+    """A tensor in the host's memory: (n, y, x, c) without gaps."""
+    _, c, h, w = (*shape, 1, 1)[:4]
+    size = config.element_bytes
+    strides = (h * w * c * size, size, w * c * size, c * size)
+    return TensorLayout(name, shape, frac, address, strides, size)
+
+
+def _rows(where: CentralMap, height: int, blocks: int):
+    """Loops over blocks, columns, rows and images."""
+    return row_levels(
+        [
+            RowLoop(count=blocks, rows=1),
+            RowLoop(count=where.width, rows=where.pitch),
+            RowLoop(count=height, rows=where.row_pitch),
+            RowLoop(count=where.batch, rows=where.image_pitch),
+        ]
+    )
+
+
+def _runs(
+    layout: TensorLayout, where: CentralMap, n: int, y: int, height: int, channel: int,
+    channels: int, config: NodeConfig,
+):  # fmt: skip
+    """The descriptor of some channels of rows ``y`` and on, of the images of ``where``."""
+    image, element, row, pixel = layout.strides
+    return pattern(
+        layout.address + n * image + y * row + channel * element,
+        channels * element,
+        [(where.width, pixel), (height, row), (where.batch, image)],
+        granule=config.row_bytes,
+    )
+
+
+def load_rows(
+    emitter: Emitter, layout: TensorLayout, where: CentralMap, n: int, y: int, end: int,
+    channel: int, channels: int,
+) -> None:  # fmt: skip
+    """Load rows ``y`` to ``end - 1`` of images ``n`` and on, ``channels`` from ``channel`` on."""
+    (segment,) = where.segments
+    block = channel // emitter.config.ti
+    blocks = -(-channels // emitter.config.ti)
+    assert segment.channels == layout.shape[1]
+    emitter.emit(
+        load=Load(
+            _runs(layout, where, n, y, end - y, channel, channels, emitter.config), LoadOp.CENTRAL,
+            bank=where.bank, address=where.at(0, y, 0, block),
+            levels=_rows(where, end - y, blocks),
+        )
+    )  # fmt: skip
+
+
+def store_rows(
+    emitter: Emitter, layout: TensorLayout, where: CentralMap, n: int, y: int, end: int,
+    first: int, last: int, offset: int,
+) -> None:  # fmt: skip
+    """Store rows ``y`` to ``end - 1`` of images ``n`` and on, channels ``first`` to ``last - 1``.
+
+    The first of these is the first one of a block. Channel 0 of ``where`` is channel ``offset`` of
+    ``layout``.
+    """
+    ti = emitter.config.ti
+    channel = 0
+    for segment in where.segments:
+        low, high = max(first - channel, 0), min(last - channel, segment.channels)
+        if low < high:
+            block = segment.block - where.segments[0].block + low // ti
+            blocks = -(-(high - low) // ti)
+            emitter.emit(
+                store=Store(
+                    _runs(
+                        layout, where, n, y, end - y, offset + channel + low, high - low,
+                        emitter.config,
+                    ),
+                    bank=where.bank, address=where.at(0, y, 0, block),
+                    levels=_rows(where, end - y, blocks),
+                )
+            )  # fmt: skip
+        channel += segment.channels
+
+
+def clear_border(emitter: Emitter, where: CentralMap) -> None:
+    """Rows of zeros around a map, where a convolution sees them."""
+    top = min(where.rows, max(0, -where.first_row))
+    bottom = min(where.rows, max(0, where.first_row + where.rows - where.height))
+    full = RowLoop(count=where.row_pitch, rows=1)
+    images = RowLoop(count=where.batch, rows=where.image_pitch)
+    parts = []
+    if top:
+        parts.append((0, [full, RowLoop(count=top, rows=where.row_pitch), images]))
+    if bottom:
+        start = (where.rows - bottom) * where.row_pitch
+        parts.append((start, [full, RowLoop(count=bottom, rows=where.row_pitch), images]))
+    height = RowLoop(count=where.rows, rows=where.row_pitch)
+    if where.left:
+        columns = RowLoop(count=where.left * where.pitch, rows=1)
+        parts.append((0, [columns, height, images]))
+    if where.right:
+        columns = RowLoop(count=where.right * where.pitch, rows=1)
+        start = (where.left + where.width) * where.pitch
+        parts.append((start, [columns, height, images]))
+    for start, loops in parts:
+        emitter.emit(
+            load=Load(
+                NO_RUNS, LoadOp.CLEAR, bank=where.bank, address=where.base + start,
+                levels=row_levels(loops),
+            )
+        )  # fmt: skip

@@ -1,0 +1,1 @@
+"""Software models of DaDianNao machines."""

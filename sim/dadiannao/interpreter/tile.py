@@ -1,0 +1,96 @@
+"""A tile: SB that keeps its rows, NBin, NFU, and the finished rows that wait to be gathered."""
+
+from collections import deque
+
+import numpy as np
+
+from hw.dadiannao.config import NodeConfig
+from hw.dadiannao.isa import ErrorCode
+from hw.diannao.assembler import NfuNest
+from hw.diannao.isa import ErrorCode as CoreErrorCode
+from sim.interpreter.errors import ExecutionError
+from sim.interpreter.nest import Nest
+from sim.interpreter.nfu import Nfu
+from sim.interpreter.ranges import check_nest
+from sim.interpreter.ring import Ring
+
+from .errors import NodeError
+
+__all__ = ["Tile"]
+
+
+class Tile:
+    """One tile of node number ``node``."""
+
+    def __init__(self, config: NodeConfig, node: int):
+        self._core = config.core
+        self._node = node
+        self._nbin = Ring(np.zeros(0, dtype=f"<i{config.element_bytes}"))
+        content = np.zeros((config.sb_rows, config.core.sb_row_bits // 8), dtype=np.uint8)
+        self._synapses = content
+        self._loaded = np.zeros(config.sb_rows, dtype=bool)
+        # SB never frees anything: all of it is there from the beginning.
+        self._sb = Ring(content)
+        self._sb.head = config.sb_rows
+        self._nfu = Nfu(config.core)
+        self._outputs: deque[np.ndarray] = deque()
+        self.finished = 0
+
+    def load(self, first: int, rows: np.ndarray) -> None:
+        """SB rows (bytes) from row ``first`` on."""
+        self._synapses[first : first + len(rows)] = rows
+        self._loaded[first : first + len(rows)] = True
+
+    def append(self, rows: np.ndarray) -> None:
+        """Rows of neurons for NBin."""
+        self._nbin.append(rows.reshape(-1))
+
+    @property
+    def unread(self) -> int:
+        """Neurons in NBin, or on their way."""
+        return self._nbin.head - self._nbin.tail
+
+    def run(self, slot: NfuNest, pc: int) -> Nest:
+        """Run a nest; its outputs wait for ``take``."""
+        nest = Nest(slot)
+        try:
+            check_nest(nest, self._core, self._nbin, self._sb, pc)
+            if nest.freed("sb_free", nest.steps):
+                raise ExecutionError(pc, "nothing of SB may be freed", CoreErrorCode.SB_RANGE)
+            self._check_loaded(nest, pc)
+            reach = nest.span("nbin")[1] + self._core.ti if nest.reads_nbin else 0
+            rows = self._synapses if nest.reads_sb else self._synapses[:0]
+            outputs = self._nfu.run(nest, self._nbin.window(reach), rows, pc)
+        except ExecutionError as error:
+            text = str(error).partition(": ")[2]
+            raise NodeError(self._node, pc, text, ErrorCode(error.code.value)) from None
+        if len(outputs):
+            self._outputs.append(outputs)
+            self.finished += len(outputs)
+        self._nbin.free(nest.freed("nbin_free", nest.steps))
+        return nest
+
+    def _check_loaded(self, nest: Nest, pc: int) -> None:
+        if not nest.reads_sb:
+            return
+        low, high = nest.span("sb")
+        if self._loaded[low : high + 1].all():
+            return
+        for steps in nest.scan():
+            rows = nest.at("sb", steps)
+            missing = rows[~self._loaded[rows]]
+            if len(missing):
+                raise ExecutionError(pc, f"SB row {missing[0]} was never loaded")
+
+    def take(self, count: int) -> np.ndarray:
+        """The (count, Tn) oldest of the ``finished`` rows."""
+        pieces = []
+        self.finished -= count
+        while count:
+            piece = self._outputs.popleft()
+            if len(piece) > count:
+                self._outputs.appendleft(piece[count:])
+                piece = piece[:count]
+            pieces.append(piece)
+            count -= len(piece)
+        return np.concatenate(pieces)
