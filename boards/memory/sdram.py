@@ -161,8 +161,8 @@ class SdramMemory(wiring.Component):
         m.d.comb += [
             controller.w.payload.data.eq(Mux(host_write, words.w_data.replicate(lanes), bus.wdata)),
             controller.w.payload.strobes.eq(bus.wstrb),
-            controller.w.valid.eq(host_write | (bus.wvalid & storing & ~bus.bvalid)),
-            bus.wready.eq(controller.w.ready & ~host_write & storing & ~bus.bvalid),
+            controller.w.valid.eq(host_write | bus.wvalid),
+            bus.wready.eq(controller.w.ready & ~host_write),
             bus.bresp.eq(Response.OKAY),
         ]
         with m.If(host_write):

@@ -204,9 +204,12 @@ class SdramController(wiring.Component):
 
         # The clock that says when to refresh.
         countdown = Signal(range(timing.refresh), init=timing.refresh - 1)
-        tick, due = Signal(), Signal()
-        m.d.comb += tick.eq(countdown == 0)
-        m.d.sync += countdown.eq(Mux(tick, timing.refresh - 1, countdown - 1))
+        over, tick, due = Signal(), Signal(), Signal()
+        m.d.comb += over.eq(countdown == 0)
+        m.d.sync += [
+            countdown.eq(Mux(over, timing.refresh - 1, countdown - 1)),
+            tick.eq(over),
+        ]
 
         # Preparation: one command after the other, each when the one before allows it.
         prepared: Any = Signal(request)
