@@ -54,10 +54,18 @@ class Exchange:
                 )
             )  # fmt: skip
 
-    def send(self, parcels: list[Parcel], maps: list[CentralMap | None]) -> None:
-        """Send what every node has just made; ``maps`` is where the tensor lies in each node."""
+    @property
+    def any_left(self) -> bool:
+        """Whether there are exchanges to come."""
+        return self._left > 0
+
+    def send(self, parcels: list[Parcel], maps: list[CentralMap | None]) -> bool:
+        """Send what every node has just made; ``maps`` is where the tensor lies in each node.
+
+        Returns whether the nodes meet: then all have done everything up to here.
+        """
         if not parcels:
-            return
+            return False
         for emitter in self._emitters:
             emitter.fence()
         for parcel in parcels:
@@ -75,6 +83,7 @@ class Exchange:
         self._left -= 1
         if self._left:
             self._meet()
+        return self._left > 0
 
     def _meet(self) -> None:
         """Everybody has got everything, and knows that everybody else has."""

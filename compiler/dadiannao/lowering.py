@@ -136,6 +136,7 @@ class _Lowering:
         self._plans: dict[tuple[str, int, int], Plan] = {}
         self._choose()
         self._homes: dict[str, _Home] = {}
+        self._freed: list[tuple[Space, CentralMap | None]] = []
         if config.nodes > 1:
             self._exchange.prepare()
         for first in range(0, batch, images):
@@ -476,7 +477,8 @@ class _Lowering:
         segments = self._placement.segments(leaf)
         homes = self._homes[self._placement.root(leaf)].maps
         maps = [None if where is None else where.part(segments) for where in homes]
-        self._exchange.send(self._parcels(leaf), maps)
+        if self._exchange.send(self._parcels(leaf), maps):
+            self._release()
 
     def _done(self, root: str, *, reader: bool) -> None:
         """A layer has read, or made a part of, a tensor; give it up after the last one."""
@@ -486,9 +488,20 @@ class _Lowering:
         else:
             home.leaves -= 1
         if home.readers == home.leaves == 0:
-            for where, space in zip(home.maps, self._spaces, strict=True):
-                if where is not None:
-                    space.give(where.bank, where.base, where.size)
+            self._freed += zip(self._spaces, home.maps, strict=True)
+            if not self._exchange.any_left:
+                self._release()
+
+    def _release(self) -> None:
+        """Give back rows that no node uses any more.
+
+        As long as nodes send each other anything, that is known when they meet only: a node must
+        not send rows to where another one still works on an earlier layer.
+        """
+        for space, where in self._freed:
+            if where is not None:
+                space.give(where.bank, where.base, where.size)
+        self._freed.clear()
 
 
 def _dense(node: Conv, config: NodeConfig) -> tuple[np.ndarray, np.ndarray]:

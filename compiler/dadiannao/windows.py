@@ -28,18 +28,17 @@ class Windows:
         """Columns that NBin gets from one window to the next; of lone columns no others come."""
         return 1 if self.kernel[1] == 1 else self.strides[1]
 
-    @property
-    def shares(self) -> bool:
-        """Whether windows one below the other share rows."""
-        return self.strides[0] < self.kernel[0]
+    def shares(self, positions: int) -> bool:
+        """Whether ``positions`` windows one below the other share rows."""
+        return positions > 1 and self.strides[0] < self.kernel[0]
 
     def masks(self, positions: int) -> int:
         """Entries of the mask table for rows of windows in ``positions`` tiles."""
-        return self.height(positions) if self.shares else positions
+        return self.height(positions) if self.shares(positions) else positions
 
     def height(self, positions: int) -> int:
         """Rows of inputs that are broadcast for ``positions`` rows of windows."""
-        if self.shares:
+        if self.shares(positions):
             return (positions - 1) * self.strides[0] + self.kernel[0]
         return positions * self.kernel[0]
 
@@ -99,7 +98,7 @@ class Patch:
 def tile_masks(windows: Windows, positions: int, groups: int) -> list[int]:
     """Which tiles get each row of inputs, where tile p * groups + q has the windows of row p."""
     each = [((1 << groups) - 1) << (p * groups) for p in range(positions)]
-    if not windows.shares:
+    if not windows.shares(positions):
         return each
     stride, kernel = windows.strides[0], windows.kernel[0]
     return [
@@ -115,7 +114,7 @@ def read_slot(
     windows = patch.windows
     mask = emitter.masks(tile_masks(windows, patch.positions, groups))
     loops = [RowLoop(count=patch.blocks, rows=1)]
-    if windows.shares:
+    if windows.shares(patch.positions):
         height = windows.height(patch.positions)
         loops.append(RowLoop(count=height, rows=source.row_pitch, mask=1))
     else:
@@ -135,7 +134,7 @@ def read_slot(
 def read_levels(windows: Windows, positions: int, blocks: int, columns: int) -> int:
     """Loops of the read slot without those over images."""
     heights = [windows.height(positions)]
-    if not windows.shares:
+    if not windows.shares(positions):
         heights = [windows.kernel[0], positions]
     return sum(count > 1 for count in (blocks, *heights, windows.width(columns)))
 

@@ -36,6 +36,7 @@ class Central:
         self._arrival = np.zeros(shape, dtype=np.int64)  # which arrival the row is, from 1
         self._touched: list[tuple[int, np.ndarray]] = []
         self.arrivals = 0
+        self.waited = 0  # arrivals that any slot has waited for
 
     def fence(self) -> None:
         """All units have ended what they had to do."""
@@ -79,6 +80,8 @@ class Central:
         writer = self._writer[bank, at]
         if ((writer != _NOBODY) & (writer != _UNITS[unit])).any() or self._readers[bank, at].any():
             raise NodeError(self._node, pc, f"{unit} needs a fence before it overwrites rows")
+        if (self._arrival[bank, at] > self.waited).any():
+            raise NodeError(self._node, pc, f"{unit} overwrites what another node has sent already")
         self._put(bank, at, rows)
         self._arrival[bank, at] = 0
         self._writer[bank, at] = _UNITS[unit]

@@ -83,6 +83,7 @@ class Node:
     def execute(self, instruction: Instruction, pc: int) -> None:
         """Run all slots of an instruction."""
         layer = self.layers.setdefault(instruction.tag, LayerStatistics())
+        self.central.waited = max(self.central.waited, self.blocked(instruction))
         if instruction.fence:
             self.central.fence()
         if instruction.load is not None:
