@@ -139,7 +139,8 @@ class Loader(wiring.Component):
     halt : In(1), ask for nothing more and drop what is on its way; a reset must follow
     idle : Out(1), no slot is waiting or in work; while ``halt``, nothing is outstanding at ``axi``
     done : Out(1), pulse: the last row of a slot has gone
-    error : Out(1), high while there is a fault, or a pulse for BUS_LOAD: ``code`` and ``pc``
+    error : Out(1), high while there is a fault, or a pulse for BUS_LOAD; of kind ``code``
+    pc : Out(32), of the slot that is in work or at fault
     bytes : Out, useful bytes fetched in this cycle; ``synapses`` : Out(1), they are for SB
     """
 
@@ -189,7 +190,7 @@ class Loader(wiring.Component):
         words = self._fetch(m, dma)
         m.submodules.to_rows = to_rows = ToRows(word_bits=config.bus_port, row_bits=config.row_bits)
         connect(m, words.o, to_rows.i)
-        busy = self._place(m, work, to_rows)
+        busy = self._place(m, work, to_rows, dma.error)
         m.d.comb += self.idle.eq(
             dma.idle
             & (self.halt | ~Cat(self.i.valid, work.level.any(), busy, to_rows.o.valid).any())
@@ -258,7 +259,7 @@ class Loader(wiring.Component):
             m.d.sync += tail.eq(after)
         return words
 
-    def _place(self, m: Module, work: Queue, source: ToRows) -> Value:
+    def _place(self, m: Module, work: Queue, source: ToRows, dma_error: Signal) -> Value:
         """Give each row its place. Returns whether a slot's rows have not all gone."""
         config = self._config
         m.submodules.rows = rows = Rows()
@@ -328,6 +329,8 @@ class Loader(wiring.Component):
         def fault(code, where):
             m.d.comb += [self.error.eq(1), self.code.eq(code), self.pc.eq(where)]
 
+        with m.If(~dma_error):
+            m.d.comb += self.pc.eq(pc)
         with m.If(rows.o.valid & (outside | uneven)):
             fault(Mux(to_tiles, ErrorCode.SB_RANGE, ErrorCode.CENTRAL_RANGE), pc)
         with m.Elif(work.o.valid & rows.i.ready & bad_mask):

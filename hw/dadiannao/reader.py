@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Array, Cat, Module, Signal, unsigned
+from amaranth.hdl import Array, Cat, Module, Mux, Signal, unsigned
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -42,9 +42,10 @@ class Reader(wiring.Component):
     row : In(stream(row_bits))
     o : Out(stream(BroadcastLayout))
     idle : Out(1), no slot is waiting or in work, and no row on its way to ``o``
-    waiting : Out(1), a slot waits for arrivals
+    waiting : Out(1), a slot waits for arrivals, and none is in work
     done : Out(1), pulse: a slot has read its last row
-    error : Out(1), high while there is a fault: ``code`` and ``pc`` of the slot
+    error : Out(1), high while there is a fault, of kind ``code``
+    pc : Out(32), of the slot that is in work, waits or is at fault
     """
 
     i: stream.Interface
@@ -90,19 +91,20 @@ class Reader(wiring.Component):
         )
         known = Signal(config.masks)
         bank, pc = Signal(), Signal(32, reset_less=True)
-        defines, bad_mask = Signal(), Signal()
+        defines, bad_mask, late = Signal(), Signal(), Signal()
         m.d.comb += [
             defines.eq(slot.op == ReadOp.MASK),
             bad_mask.eq(defines & ((slot.mask > config.masks - 1) | bad_tiles(config, slot.tiles))),
-            self.waiting.eq(self.i.valid & ~defines & (slot.arrivals > self.arrived)),
-            rows.i.valid.eq(self.i.valid & ~defines & ~self.waiting),
+            late.eq(slot.arrivals > self.arrived),
+            self.waiting.eq(self.i.valid & ~defines & late & ~rows.o.valid),
+            rows.i.valid.eq(self.i.valid & ~defines & ~late),
         ]
         with m.If(defines):
             m.d.comb += self.i.ready.eq(~rows.o.valid & ~bad_mask)
             with m.If(self.i.valid & self.i.ready):
                 m.d.sync += [table[slot.mask].eq(slot.tiles), known.bit_select(slot.mask, 1).eq(1)]
         with m.Else():
-            m.d.comb += self.i.ready.eq(rows.i.ready & ~self.waiting)
+            m.d.comb += self.i.ready.eq(rows.i.ready & ~late)
             with m.If(self.i.valid & self.i.ready):
                 m.d.sync += [bank.eq(slot.bank), pc.eq(self.i.payload.pc)]
 
@@ -136,7 +138,7 @@ class Reader(wiring.Component):
             self.idle.eq(~Cat(self.i.valid, rows.o.valid, masks.level.any()).any()),
         ]
 
-        m.d.comb += self.pc.eq(pc)
+        m.d.comb += self.pc.eq(Mux(self.waiting, self.i.payload.pc, pc))
         with m.If(rows.o.valid & outside):
             m.d.comb += [self.error.eq(1), self.code.eq(ErrorCode.CENTRAL_RANGE)]
         with m.Elif(rows.o.valid & unknown):

@@ -57,9 +57,10 @@ class Sender(wiring.Component):
     row : In(stream(row_bits))
     o : Out(stream(hw.mesh WordLayout))
     idle : Out(1), no slot is waiting or in work
-    waiting : Out(1), a slot waits for arrivals
+    waiting : Out(1), a slot waits for arrivals, and none is in work
     sent : Out(1), pulse: the last word of a row has gone
-    error : Out(1), high while there is a fault: ``code`` and ``pc`` of the slot
+    error : Out(1), high while there is a fault, of kind ``code``
+    pc : Out(32), of the slot that is in work, waits or is at fault
     """
 
     number: Signal
@@ -106,12 +107,13 @@ class Sender(wiring.Component):
         step = Signal.like(slot.levels[0].step, reset_less=True)
         node = Signal(range(max(2, config.nodes)), reset_less=True)
         pc = Signal(32, reset_less=True)
-        nobody = Signal()
+        nobody, late = Signal(), Signal()
         m.d.comb += [
             nobody.eq((slot.node > config.nodes - 1) | (slot.node == self.number)),
-            self.waiting.eq(self.i.valid & ~nobody & (slot.arrivals > self.arrived)),
-            rows.i.valid.eq(self.i.valid & ~nobody & ~self.waiting),
-            self.i.ready.eq(rows.i.ready & ~nobody & ~self.waiting),
+            late.eq(slot.arrivals > self.arrived),
+            self.waiting.eq(self.i.valid & ~nobody & late & ~rows.o.valid),
+            rows.i.valid.eq(self.i.valid & ~nobody & ~late),
+            self.i.ready.eq(rows.i.ready & ~nobody & ~late),
         ]
         with m.If(self.i.valid & self.i.ready):
             m.d.sync += [
@@ -173,7 +175,7 @@ class Sender(wiring.Component):
         with m.If(self.o.valid & self.o.ready):
             m.d.sync += place.eq(Mux(final, 0, now + 1))
 
-        m.d.comb += self.pc.eq(pc)
+        m.d.comb += self.pc.eq(Mux(self.waiting, self.i.payload.pc, pc))
         with m.If(rows.o.valid & outside):
             m.d.comb += [self.error.eq(1), self.code.eq(ErrorCode.CENTRAL_RANGE)]
         with m.Elif(self.i.valid & nobody & rows.i.ready):

@@ -47,7 +47,8 @@ class Storer(wiring.Component):
     halt : In(1), send no more than what is owed to the bus; a reset must follow
     idle : Out(1), no slot is waiting or in work, everything is answered
     done : Out(1), pulse: the data of a slot has reached memory
-    error : Out(1), high while there is a fault, or a pulse for BUS_STORE: ``code`` and ``pc``
+    error : Out(1), high while there is a fault, or a pulse for BUS_STORE; of kind ``code``
+    pc : Out(32), of the oldest slot in work, or of the slot at fault
     bytes : Out, bytes stored in this cycle
     """
 
@@ -140,12 +141,9 @@ class Storer(wiring.Component):
                 & (self.halt | ~Cat(self.i.valid, rows.o.valid, pcs.level, fifo.level).any())
             ),
         ]
+        m.d.comb += self.pc.eq(pcs.o.payload)
         with m.If(dma.error):
-            m.d.comb += [
-                self.error.eq(1),
-                self.code.eq(ErrorCode.BUS_STORE),
-                self.pc.eq(pcs.o.payload),
-            ]
+            m.d.comb += [self.error.eq(1), self.code.eq(ErrorCode.BUS_STORE)]
         with m.Elif(rows.o.valid & outside):
             m.d.comb += [
                 self.error.eq(1),

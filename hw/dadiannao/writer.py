@@ -42,7 +42,8 @@ class Writer(wiring.Component):
     write : Out(stream(CentralWriteLayout))
     idle : Out(1), no slot is waiting or in work
     done : Out(1), pulse: the last row of a slot is written
-    error : Out(1), high while there is a fault: ``code`` and ``pc`` of the slot
+    error : Out(1), high while there is a fault, of kind ``code``
+    pc : Out(32), of the slot that is in work or at fault
     """
 
     i: stream.Interface
