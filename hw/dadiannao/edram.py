@@ -41,8 +41,8 @@ class Edram(wiring.Component):
 
     Timing: ``data`` shows the row of a read ``latency`` cycles after it was accepted, and keeps it
     until that of the next one; a read after a write of the same row sees it. Contents are not
-    reset. Reset restores the row that was being read and is followed by a refresh; so rows outlive
-    a reset that is short.
+    reset. Reset restores the row that was being read and is followed by a refresh, so rows outlive
+    a reset of one cycle.
 
     Parameters
     ----------
@@ -75,9 +75,9 @@ class Edram(wiring.Component):
                 f"rows, latency and restore must be at least 2, 1 and 0, not {rows!r}, "
                 f"{latency!r} and {restore!r}"
             )
-        if refresh_interval and refresh_interval < restore + 3:
+        if refresh_interval and refresh_interval < 2 * restore + 4:
             raise ValueError(
-                f"refresh_interval must be 0, or at least restore + 3 ({restore + 3}), "
+                f"refresh_interval must be 0, or at least 2 * restore + 4 ({2 * restore + 4}), "
                 f"not {refresh_interval!r}"
             )
         self._rows, self._width, self._latency = rows, width, latency
@@ -137,8 +137,8 @@ class Edram(wiring.Component):
         due = Signal()
         if not self._refresh_interval:
             return due
-        # A row that is being written back must not make the refresh late.
-        latest = self._refresh_interval - 1 - self._restore
+        # A row that is being written back, and is once more after a reset, must not make it late.
+        latest = self._refresh_interval - 2 - 2 * self._restore
         age = Signal(range(self._refresh_interval), init=latest)  # whole cycles since the last one
         early = age >= self._refresh_interval // 2
         m.d.comb += [

@@ -99,7 +99,7 @@ async def rate(dut):
         await bank.do(k % ROWS)
     cycles = bank.cycle - begin_cycle
     least = count * (1 + RESTORE)
-    most = least + 1 + (cycles // (INTERVAL - RESTORE - 2) if INTERVAL else 0)
+    most = least + 1 + (cycles // (INTERVAL - 2 * RESTORE - 3) if INTERVAL else 0)
     assert least - RESTORE <= cycles <= most, (cycles, least, most)
     if INTERVAL:
         assert cycles > least, "never refreshed"

@@ -32,7 +32,7 @@ def test_edram(bench, bank, memory):
         ({"memory": "dram"}, 'memory must be "ram" or "macro", not \'dram\''),
         ({"rows": 1}, "rows, latency and restore must be at least 2, 1 and 0, not 1, 3 and 1"),
         ({"latency": 0}, "rows, latency and restore must be at least 2, 1 and 0, not 16, 0 and 1"),
-        ({"refresh_interval": 3}, r"must be 0, or at least restore \+ 3 \(4\), not 3"),
+        ({"refresh_interval": 5}, r"must be 0, or at least 2 \* restore \+ 4 \(6\), not 5"),
     ],
 )
 def test_refuses(changes, message):

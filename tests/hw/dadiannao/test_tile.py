@@ -1,0 +1,26 @@
+"""A tile on both simulators: memories of all kinds, latencies and numbers of banks."""
+
+from dataclasses import asdict
+
+import pytest
+
+from hw.dadiannao.config import CONFIGS
+from hw.dadiannao.edram import MODEL
+from hw.dadiannao.tile import Tile
+
+SMALL = CONFIGS["dadiannao-tiny"].replace(nbin_rows=64, sb_rows=64, nbout_rows=16, tiles=1)
+TILES = [
+    SMALL.replace(name="macro", memory="macro", refresh_interval=128),
+    SMALL.replace(name="block_ram", sb_latency=1, sb_restore=0),
+    SMALL.replace(
+        name="slow", memory="macro", sb_latency=7, sb_restore=3, sb_banks=8, width=8, trunk=32
+    ),
+]
+
+
+@pytest.mark.parametrize("config", TILES, ids=lambda config: config.name)
+def test_tile(bench, config):
+    bench(
+        Tile(config=config), "tile", "tests.hw.dadiannao.bench_tile", asdict(config),
+        models=[MODEL] if config.memory == "macro" else [],
+    )  # fmt: skip
