@@ -46,7 +46,7 @@ def test_a_broken_rule():
             chip=SDR_32MB, clock=clock, address_width=config.address_width, data_width=32
         ),
         memory_text="slow",
-        config=BOARD.config.replace(tn=1, ti=2),
+        config=BOARD.config.replace(ti=2),
     )
     simulation = simulate_board(board)
     link = SerialLink(simulation.port, patience=0.5)
