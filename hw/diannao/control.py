@@ -11,9 +11,8 @@ from ..bus.streams import Queue
 from .config import Config
 from .decode import Decoder, QueuedStore
 from .fetch import Fetch
-from .isa import ErrorCode
+from .isa import WORD_BITS, ErrorCode
 from .load import NbinLoad, SbLoad
-from .sequencer import QueuedNest
 
 __all__ = ["Control"]
 
@@ -26,10 +25,11 @@ class Control(wiring.Component):
                                                  +-> queue -> sb
         axi -> instruction buffer -> decoder ----+-> queue -> nbin
                                                  +-> queue -> nbout
-                                                 +-> queue -> nfu
+                                                 +-> words -> nfu
 
-    One word is decoded per cycle unless a queue is full. With END it stops fetching, waits until
-    the units have done everything, and pulses ``finished``. Until then ``start`` is ignored.
+    One word is decoded per cycle unless the next slot's unit has no place for it. With END it stops
+    fetching, waits until the units have done everything, and pulses ``finished``. Until then
+    ``start`` is ignored.
 
     A fault stops it: no slot of the faulty instruction that has not been handed out will be. A bus
     error counts at the instruction that is being decoded when it arrives, and not at all after
@@ -51,7 +51,8 @@ class Control(wiring.Component):
     sb : Out(stream(SbLoad))
     nbin : Out(stream(NbinLoad)), ``stores`` counts from the last reset
     nbout : Out(stream(QueuedStore))
-    nfu : Out(stream(QueuedNest))
+    nfu : Out(stream(64)), the words of NFU slots; ``commit``, ``nest_pc``, ``nest_tag`` : Out, as
+        Sequencer takes them
     finished : Out(1), pulse
     error : Out(1), pulse in the cycle after the fault
     code : Out(ErrorCode), holds after ``error``: ILLEGAL_INSTRUCTION (also for a misaligned
@@ -71,6 +72,9 @@ class Control(wiring.Component):
     nbin: stream.Interface
     nbout: stream.Interface
     nfu: stream.Interface
+    commit: Signal
+    nest_pc: Signal
+    nest_tag: Signal
     finished: Signal
     error: Signal
     code: Any
@@ -91,7 +95,10 @@ class Control(wiring.Component):
                 "sb": Out(stream.Signature(SbLoad)),
                 "nbin": Out(stream.Signature(NbinLoad)),
                 "nbout": Out(stream.Signature(QueuedStore)),
-                "nfu": Out(stream.Signature(QueuedNest)),
+                "nfu": Out(stream.Signature(unsigned(WORD_BITS))),
+                "commit": Out(1),
+                "nest_pc": Out(32),
+                "nest_tag": Out(16),
                 "finished": Out(1),
                 "error": Out(1),
                 "code": Out(ErrorCode),
@@ -113,13 +120,18 @@ class Control(wiring.Component):
             ("sb", decoder.sb, self.sb),
             ("nbin", decoder.nbin, self.nbin),
             ("nbout", decoder.nbout, self.nbout),
-            ("nfu", decoder.nfu, self.nfu),
         ):
             queue = Queue(shape=unsigned(len(Value.cast(source.payload))), depth=config.queue + 1)
             m.submodules[f"{name}_queue"] = queue
             connect(m, source, queue.i)
             connect(m, queue.o, flipped(unit))
             queues.append(queue)
+        connect(m, decoder.nfu, flipped(self.nfu))
+        m.d.comb += [
+            self.commit.eq(decoder.commit),
+            self.nest_pc.eq(decoder.pc),
+            self.nest_tag.eq(decoder.tag),
+        ]
         empty = ~Cat(queue.level.any() for queue in queues).any()
 
         running = Signal()

@@ -168,6 +168,11 @@ class Core(wiring.Component):
         connect(m, control.nbin, nbin_loader.i)
         connect(m, control.nbout, store.i)
         connect(m, control.nfu, sequencer.i)
+        m.d.comb += [
+            sequencer.commit.eq(control.commit),
+            sequencer.nest_pc.eq(control.nest_pc),
+            sequencer.nest_tag.eq(control.nest_tag),
+        ]
 
         # Buffers and ownership of their space.
         connect(m, nbin_loader.write, nbin.write)
@@ -221,7 +226,7 @@ class Core(wiring.Component):
             control.start.eq(supervisor.go),
             control.program.eq(csr.program),
             control.size.eq(csr.size),
-            control.drained.eq(nbin_loader.idle & sb_loader.idle & ~sequencer.busy & store.idle),
+            control.drained.eq(nbin_loader.idle & sb_loader.idle & sequencer.idle & store.idle),
             csr.busy.eq(supervisor.busy),
             csr.draining.eq(supervisor.draining),
             csr.finished.eq(supervisor.done),
@@ -238,12 +243,15 @@ class Core(wiring.Component):
             self.events.tag.eq(sequencer.tag),
             self.events.active.eq(issue & ~sequencer.parameters),
         ]
-        workers = {"sb": sb_loader, "nbin": nbin_loader, "nfu": sequencer, "nbout": store}
-        for name, worker in workers.items():
+        for name, worker in {"sb": sb_loader, "nbin": nbin_loader, "nbout": store}.items():
             m.d.comb += [
                 self.events[name].begin.eq(worker.i.valid & worker.i.ready),
                 self.events[name].done.eq(worker.done),
             ]
+        m.d.comb += [
+            self.events.nfu.begin.eq(sequencer.begun),
+            self.events.nfu.done.eq(sequencer.done),
+        ]
         with m.If(~supervisor.busy):
             m.d.comb += stall.eq(Stall.IDLE)
         with m.Elif(issue):

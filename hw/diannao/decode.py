@@ -10,7 +10,6 @@ from .fetch import FetchedWord
 from .fields import SLOTS, fields_of, slot_words
 from .isa import WORD_BITS, CpSlot, NboutSlot
 from .load import NbinLoad, SbLoad
-from .sequencer import QueuedNest
 
 __all__ = ["Decoder", "QueuedStore"]
 
@@ -25,20 +24,32 @@ class QueuedStore(data.Struct):
 _KINDS = list(SLOTS)
 _UNITS = _KINDS[1:]
 _WORDS = {kind: slot_words(layout) for kind, layout in SLOTS.items()}
+_LOADS = {kind: _WORDS[kind] for kind in ("sb", "nbin", "nbout")}
 
 
-def _illegal(kind: str, bits: Value) -> Value:
-    """Whether a field of the slot has a value that it may not have."""
-    reserved, broken = [], []
-    for field in fields_of(SLOTS[kind]):
-        value = bits[field.offset : field.offset + field.width]
-        if field.reserved:
-            reserved.append(value)
-        elif field.legal is not None:
-            broken.append(~Cat(value == choice for choice in field.legal).any())
-        elif field.positive:
-            broken.append(value == 0)
-    return Cat(broken).any() | Cat(reserved).any()
+def _rules() -> dict[tuple, list[tuple[str, int]]]:
+    """What is checked, by lowest bit, width and the values that are legal (none: all but zero).
+
+    With it the words to which it applies, each a kind of slot and a number.
+    """
+    rules: dict[tuple, list[tuple[str, int]]] = {}
+    for kind, layout in SLOTS.items():
+        for field in fields_of(layout):
+            if field.reserved:
+                legal = (0,)
+            elif field.legal is not None:
+                legal = tuple(field.legal)
+            elif field.positive:
+                legal = ()
+            else:
+                continue
+            low, end = field.offset, field.offset + field.width
+            while low < end:
+                stop = min(end, (low // WORD_BITS + 1) * WORD_BITS)
+                rule = (low % WORD_BITS, stop - low, legal)
+                rules.setdefault(rule, []).append((kind, low // WORD_BITS))
+                low = stop
+    return rules
 
 
 def _without_reserved(kind: str, bits: Value) -> Value:
@@ -50,22 +61,27 @@ def _without_reserved(kind: str, bits: Value) -> Value:
 
 
 class Decoder(wiring.Component):
-    """Collects the words of each slot, checks it, and hands it to its unit.
+    """Takes the words of the slots, checks them, and hands them to the units.
 
-    Words are shifted into a window as long as the longest slot. When the last word of a slot has
-    arrived, the slot is checked and offered in the next cycle, while the first word of the next
-    slot comes in. Throughput is one word per cycle as long as the units take their slots; an
-    illegal slot is not offered. After the instruction with END no word is taken.
+    A slot is begun when its unit has a place for it, and then taken one word per cycle. The words
+    of NFU slots go on as they come; those of the others are collected. Every word is checked while
+    the next one comes in. A cycle after a slot's last word it is handed out as a whole (SB, NBin,
+    NBout) or committed (NFU), unless one of its words was not legal. After the instruction with END
+    no word is taken.
 
     Members
     -------
     i : In(stream(FetchedWord))
-    sb, nbin, nbout, nfu : Out(streams of SbLoad, NbinLoad, QueuedStore, QueuedNest)
+    sb, nbin, nbout : Out(streams of SbLoad, NbinLoad, QueuedStore); ``ready`` is looked at before a
+        slot is begun, and must not fall until the slot has come
+    nfu : Out(stream(64)), words of NFU slots, likewise
+    commit : Out(1), the NFU slot that has come is legal
+    tag : Out(16), layer of the instruction in work
     start : In(1), a new program begins
     enable : In(1), while low nothing is taken and offered
     pc : Out(32), byte offset of the instruction in work, or of the next one
     illegal : Out(1), a slot of the instruction at ``pc`` is not legal
-    ended : Out(1), all slots up to END have been taken by the units
+    ended : Out(1), all slots up to END have been handed out
     exhausted : Out(1), the program's last word was taken and there was no END
     """
 
@@ -74,6 +90,8 @@ class Decoder(wiring.Component):
     nbin: stream.Interface
     nbout: stream.Interface
     nfu: stream.Interface
+    commit: Signal
+    tag: Signal
     start: Signal
     enable: Signal
     pc: Signal
@@ -88,7 +106,9 @@ class Decoder(wiring.Component):
                 "sb": Out(stream.Signature(SbLoad)),
                 "nbin": Out(stream.Signature(NbinLoad)),
                 "nbout": Out(stream.Signature(QueuedStore)),
-                "nfu": Out(stream.Signature(QueuedNest)),
+                "nfu": Out(stream.Signature(unsigned(WORD_BITS))),
+                "commit": Out(1),
+                "tag": Out(16),
                 "start": In(1),
                 "enable": In(1),
                 "pc": Out(32),
@@ -101,82 +121,100 @@ class Decoder(wiring.Component):
     def elaborate(self, platform) -> Module:
         m = Module()
         units = {"sb": self.sb, "nbin": self.nbin, "nbout": self.nbout, "nfu": self.nfu}
+        word = self.i.payload.word
 
-        window = Signal(max(_WORDS.values()) * WORD_BITS, reset_less=True)  # newest word on top
-        complete = Signal(len(_KINDS))  # one-hot: the slot that the window holds
         coming = Signal(len(_UNITS))  # slots of the instruction whose last word has not come
-        left = Signal(range(max(_WORDS.values()) + 1), reset_less=True)  # words of the next of them
+        index = Signal(range(max(_WORDS.values())))  # of the word that is next in its slot
+        complete = Signal(len(_KINDS))  # one-hot: the slot whose last word has just come
+        bad = Signal()  # the last word that has come is not legal
         end = Signal()
         out_of_words = Signal()
         offset = Signal(32, reset_less=True)
         pc = Signal(32, reset_less=True)
-        tag = Signal(16, reset_less=True)
         stores = Signal(16)
 
-        # Check the slot in the window and offer it.
-        slots = {kind: window[-_WORDS[kind] * WORD_BITS :] for kind in _KINDS}
-        illegal = Signal(len(_KINDS))
-        passed = Signal()
-        m.d.comb += [
-            illegal.eq(Cat(_illegal(kind, bits) for kind, bits in slots.items())),
-            self.illegal.eq(self.enable & (complete & illegal).any()),
-            passed.eq((complete & Cat(1, *(units[kind].ready for kind in _UNITS))).any()),
-        ]
-        for n, kind in enumerate(_KINDS):
-            if kind in units:
-                m.d.comb += [
-                    units[kind].valid.eq(self.enable & complete[n] & ~illegal[n]),
-                    units[kind].payload.slot.eq(_without_reserved(kind, slots[kind])),
-                    units[kind].payload.pc.eq(pc),
-                ]
-        m.d.comb += [
-            self.nbin.payload.stores.eq(stores),
-            self.nfu.payload.tag.eq(tag),
-        ]
-        with m.If(self.nbout.valid & self.nbout.ready):
-            m.d.sync += stores.eq(stores + 1)
-
-        # Take the next word.
+        # The slot that is next: CP between instructions, else the lowest of those to come.
         cp: Any = Signal(CpSlot)
-        between, idle = Signal(), Signal()
+        kind = Signal(len(_KINDS))
+        closing, ready, taken, idle = Signal(), Signal(), Signal(), Signal()
         m.d.comb += [
-            cp.eq(self.i.payload.word),
-            between.eq(~coming.any()),
-            idle.eq(~complete.any()),
-            self.i.ready.eq(self.enable & ~(end & between) & (passed | idle)),
-            self.pc.eq(Mux(between & idle, offset, pc)),
-            self.ended.eq(end & between & idle),
-            self.exhausted.eq(out_of_words & idle & ~self.ended),
+            cp.eq(word),
+            kind[0].eq(~coming.any()),
+            kind[1:].eq(coming & -coming),
+            ready.eq((kind & Cat(1, *(units[name].ready for name in _UNITS))).any()),
+            self.i.ready.eq(self.enable & ~bad & ~(end & kind[0]) & (ready | index.any())),
+            taken.eq(self.i.valid & self.i.ready),
+            closing.eq(
+                Cat(kind[n] & (index == _WORDS[name] - 1) for n, name in enumerate(_KINDS)).any()
+            ),
         ]
-        following = Signal.like(coming)
-        with m.If(between):
-            m.d.comb += following.eq(Cat(cp[kind] for kind in _UNITS))
-        with m.Else():
-            m.d.comb += following.eq(coming & (coming - 1))
-        with m.If(self.i.valid & self.i.ready):
+        m.d.sync += complete.eq(Mux(taken & closing, kind, 0))
+        with m.If(taken):
             m.d.sync += [
-                window.eq(Cat(window, self.i.payload.word)[WORD_BITS:]),
+                index.eq(Mux(closing, 0, index + 1)),
                 offset.eq(offset + WORD_BITS // 8),
                 out_of_words.eq(self.i.payload.last),
-                complete.eq(0),
-                left.eq(left - 1),
             ]
-            with m.If(between):
-                m.d.sync += [complete.eq(1), pc.eq(offset), tag.eq(cp.tag), end.eq(cp.end)]
-            with m.If(between | (left == 1)):
-                m.d.sync += coming.eq(following)
-                for n, kind in reversed(list(enumerate(_UNITS))):
-                    with m.If(following[n]):
-                        m.d.sync += left.eq(_WORDS[kind])
-            with m.If(~between & (left == 1)):
-                m.d.sync += complete.eq(Cat(0, coming & ~following))
-        with m.Elif(passed & self.enable):
-            m.d.sync += complete.eq(0)
+            with m.If(kind[0]):
+                m.d.sync += [
+                    coming.eq(Cat(cp[name] for name in _UNITS)),
+                    pc.eq(offset),
+                    self.tag.eq(cp.tag),
+                    end.eq(cp.end),
+                ]
+            with m.Elif(closing):
+                m.d.sync += coming.eq(coming & (coming - 1))
+
+        # Check each word; the result is there with what its slot's last word makes complete.
+        broken = Signal()
+        for (low, width, legal), places in _rules().items():
+            value = word[low : low + width]
+            applies = Cat(
+                kind[_KINDS.index(name)] & (index == number if _WORDS[name] > 1 else 1)
+                for name, number in places
+            ).any()
+            fails = ~Cat(value == choice for choice in legal).any() if legal else value == 0
+            with m.If(applies & fails):
+                m.d.comb += broken.eq(1)
+        m.d.sync += bad.eq(taken & broken)
+        m.d.comb += [
+            idle.eq(~complete.any() & ~bad),
+            self.illegal.eq(self.enable & bad),
+            self.pc.eq(Mux(kind[0] & idle, offset, pc)),
+            self.ended.eq(end & kind[0] & idle),
+            self.exhausted.eq(out_of_words & idle & ~self.ended),
+        ]
+
+        # Hand out the slots.
+        m.d.comb += [
+            self.nfu.payload.eq(word),
+            self.nfu.valid.eq(taken & kind[_KINDS.index("nfu")]),
+            self.commit.eq(self.enable & complete[_KINDS.index("nfu")] & ~bad),
+        ]
+        held = [
+            Signal(WORD_BITS, name=f"word_{n}", reset_less=True)
+            for n in range(max(_LOADS.values()))
+        ]
+        for n, register in enumerate(held):
+            with m.If(taken & (index == n)):
+                m.d.sync += register.eq(word)
+        for name, words in _LOADS.items():
+            slot = Cat(held[:words])
+            m.d.comb += [
+                units[name].valid.eq(self.enable & complete[_KINDS.index(name)] & ~bad),
+                units[name].payload.slot.eq(_without_reserved(name, slot)),
+                units[name].payload.pc.eq(pc),
+            ]
+        m.d.comb += self.nbin.payload.stores.eq(stores)
+        with m.If(self.nbout.valid):
+            m.d.sync += stores.eq(stores + 1)
 
         with m.If(self.start):
             m.d.sync += [
                 complete.eq(0),
+                bad.eq(0),
                 coming.eq(0),
+                index.eq(0),
                 end.eq(0),
                 out_of_words.eq(0),
                 offset.eq(0),

@@ -1,14 +1,14 @@
 """NFU sequencer: runs the loop nest of one NFU slot, one step per cycle."""
 
-from typing import Any
-
-from amaranth.hdl import Cat, Module, Mux, Signal, signed, unsigned
+from amaranth.hdl import C, Cat, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import data, stream, wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib.wiring import In, Out, connect, flipped
 
+from ..memory.ram import Ram
 from ..nfu.layouts import Control, Op
 from .config import Config
-from .isa import LEVELS, ErrorCode, NfuIn, NfuOut, NfuSlot
+from .isa import LEVELS, WORD_BITS, ErrorCode, NfuIn, NfuOut, NfuSlot
+from .nests import HEAD, ROWS, Nests
 
 __all__ = ["QueuedNest", "Sequencer", "Step"]
 
@@ -48,16 +48,26 @@ class Sequencer(wiring.Component):
     Owns the tails of the rings NBin and SB. A step waits until all elements and rows that it reads
     and frees have arrived. The next nest starts in the cycle after the last step of the previous
     one. An address outside a buffer raises ``error`` for as long as it is held, and nothing is
-    issued; the core then halts and resets this component.
+    issued; the core then halts and resets this component. The first step of a nest can be issued 3
+    cycles after it was committed.
+
+    Parameters
+    ----------
+    config : core configuration
+    resident : SB is no ring but holds all its rows from the start; they are never given up, and
+        ``sb`` of a step is the row itself
 
     Members
     -------
-    i : In, stream of QueuedNest
+    i : In(stream(64)), the words of NFU slots; it is ready for all words of a slot or for none
+    commit : In, the slot whose words have all come is legal, and stands at ``nest_pc`` in the layer
+        ``nest_tag``
     o : Out, stream of Step; combinational from the state, throughput one step per cycle
     nbin_arrived, sb_arrived : In, elements and rows that became readable in this cycle
     halt : In, issue nothing
     error, code, pc : Out, fault of the nest at ``pc`` (``pc`` is valid while ``busy``)
-    busy : Out, a nest is in work
+    busy : Out, a nest is in work; idle : Out, and none is waiting
+    begun : Out, pulse: the next nest is begun, and ``busy`` from the next cycle on
     done : Out, pulse: the last step of a nest leaves
     tag : Out, layer of the nest in work, or of the last one
     wait_nbin, wait_sb : Out, operands for the step have not arrived
@@ -65,6 +75,9 @@ class Sequencer(wiring.Component):
     """
 
     i: stream.Interface
+    commit: Signal
+    nest_pc: Signal
+    nest_tag: Signal
     o: stream.Interface
     nbin_arrived: Signal
     sb_arrived: Signal
@@ -73,17 +86,23 @@ class Sequencer(wiring.Component):
     code: Signal
     pc: Signal
     busy: Signal
+    idle: Signal
+    begun: Signal
     done: Signal
     tag: Signal
     wait_nbin: Signal
     wait_sb: Signal
     parameters: Signal
 
-    def __init__(self, *, config: Config):
+    def __init__(self, *, config: Config, resident: bool = False):
         self._config = config
+        self._resident = resident
         super().__init__(
             {
-                "i": In(stream.Signature(QueuedNest)),
+                "i": In(stream.Signature(unsigned(WORD_BITS))),
+                "commit": In(1),
+                "nest_pc": In(32),
+                "nest_tag": In(16),
                 "o": Out(stream.Signature(Step(config))),
                 "nbin_arrived": In(range(config.nbin_elements + 1)),
                 "sb_arrived": In(1),
@@ -92,6 +111,8 @@ class Sequencer(wiring.Component):
                 "code": Out(ErrorCode),
                 "pc": Out(32),
                 "busy": Out(1),
+                "idle": Out(1),
+                "begun": Out(1),
                 "done": Out(1),
                 "tag": Out(16),
                 "wait_nbin": Out(1),
@@ -104,80 +125,126 @@ class Sequencer(wiring.Component):
         m = Module()
         config = self._config
         capacity, rows = config.nbin_elements, config.sb_rows
+        m.submodules.nests = nests = Nests(config=config)
+        connect(m, flipped(self.i), nests.i)
+        m.d.comb += [nests.commit.eq(self.commit), nests.pc.eq(self.nest_pc)]
+        m.d.comb += nests.tag.eq(self.nest_tag)
+        head = nests.head.payload
+        tag = Signal(16, reset_less=True)  # of the last nest
+        m.d.comb += [self.pc.eq(head.pc), self.tag.eq(Mux(self.busy, head.tag, tag))]
 
-        nest: Any = Signal(QueuedNest, reset_less=True)
-        slot = nest.slot
-        m.d.comb += [self.pc.eq(nest.pc), self.tag.eq(nest.tag)]
-
-        # Loop indices: iterations left, and whether this is the first or the last one. ``single``
-        # loops have only one.
-        left = [Signal(16, name=f"left_{n}", reset_less=True) for n in range(LEVELS)]
-        at_zero = [Signal(1, name=f"at_zero_{n}", reset_less=True) for n in range(LEVELS)]
-        at_end = [Signal(1, name=f"at_end_{n}", reset_less=True) for n in range(LEVELS)]
-        single = [Signal(1, name=f"single_{n}", reset_less=True) for n in range(LEVELS)]
-        first, last, final = Signal(), Signal(), Signal()
-        reduction = Cat(
-            *(~slot.reduce[n] | at_zero[n] for n in range(LEVELS)),
+        # The step that waits to be issued. ``advancing`` is the level that advances after it, or
+        # HEAD after the nest's last step; its row of the nest is at hand: strides, iterations and
+        # what is freed. After the last step and without a nest it is the next nest's start, if
+        # ``fetched``.
+        advancing = Signal(range(ROWS), reset_less=True)
+        at_zero, at_end = (
+            Signal(LEVELS, name=name, reset_less=True) for name in ("at_zero", "at_end")
         )
-        completion = Cat(
-            *(~slot.reduce[n] | at_end[n] for n in range(LEVELS)),
-        )
-
-        # The level that advances after the step chooses the strides and what is freed. All this is
-        # known a cycle ahead, so it waits in registers: whether a step can issue takes long enough.
-        advancing = Signal(LEVELS + 1, reset_less=True)  # one bit set; the highest after the last
-        nbin_free, sb_free = (
-            Signal(16, name=f"{name}_free", reset_less=True) for name in ("nbin", "sb")
-        )
+        single = Signal(LEVELS, reset_less=True)
+        fetched = Signal()
+        final, issue, begin, move = Signal(), Signal(), Signal(), Signal()
         m.d.comb += [
-            first.eq(reduction.all() & (slot.source == NfuIn.BIAS)),
-            last.eq(completion.all() & (slot.target == NfuOut.NFU3)),
-            final.eq(advancing[LEVELS]),
+            final.eq(advancing == HEAD),
+            self.done.eq(issue & final),
+            begin.eq(fetched & (~self.busy | self.done)),
+            move.eq(begin | (issue & ~final)),
+            nests.head.ready.eq(self.done),
         ]
-        nbin_step, sb_step, nbout_step, bias_step = (
-            Signal(signed(16), name=f"{name}_step") for name in ("nbin", "sb", "nbout", "bias")
+        with m.If(begin):
+            m.d.sync += [self.busy.eq(1), single.eq(nests.single)]
+        with m.Elif(self.done):
+            m.d.sync += self.busy.eq(0)
+        with m.If(self.done):
+            m.d.sync += tag.eq(head.tag)
+
+        # The following step: which loops are at their ends, and so which level advances after it.
+        last_but_one = self._iterations(m, nests, advancing, at_zero, begin, issue)
+        passed = Signal(LEVELS)  # levels inside the one that advances start over
+        ends = Signal(LEVELS)
+        following = Signal(range(ROWS))
+        m.d.comb += following.eq(HEAD)
+        for n in reversed(range(LEVELS)):
+            here = advancing == n
+            m.d.comb += [
+                passed[n].eq(advancing > n),
+                ends[n].eq(Mux(passed[n], single[n], Mux(here, last_but_one, at_end[n]))),
+            ]
+            with m.If(begin):
+                m.d.comb += ends[n].eq(nests.single[n])
+            with m.If(~ends[n]):
+                m.d.comb += following.eq(n)
+            with m.If(move):
+                m.d.sync += at_zero[n].eq(begin | passed[n] | (at_zero[n] & ~here))
+        with m.If(move):
+            m.d.sync += [at_end.eq(ends), advancing.eq(following)]
+
+        # Rows for it. ``upcoming`` is the place of the next nest, ``waiting`` are complete.
+        current, upcoming, after = (
+            Signal(range(nests.banks), name=name) for name in ("current", "upcoming", "after")
         )
-        for n in range(LEVELS):
-            level = slot.levels[n]
-            with m.If(advancing[n]):
-                m.d.comb += [
-                    nbin_step.eq(level.nbin_step),
-                    sb_step.eq(level.sb_step),
-                    nbout_step.eq(level.nbout_step),
-                    bias_step.eq(level.bias_step),
-                ]
+        waiting = Signal(range(nests.banks + 1))
+        m.d.comb += after.eq(Mux(upcoming == nests.banks - 1, 0, upcoming + 1))
+        m.d.sync += waiting.eq(waiting + self.commit - begin)
+        m.d.comb += [self.begun.eq(begin), self.idle.eq(~self.busy & ~waiting.any())]
+        with m.If(begin):
+            m.d.sync += [current.eq(upcoming), upcoming.eq(after)]
+        m.d.comb += [
+            nests.free_row.eq(Cat(following, Mux(begin, upcoming, current))),
+            nests.free_read.eq(move),
+        ]
+        with m.If(move & (following != HEAD)):
+            m.d.comb += [nests.row.eq(nests.free_row), nests.read.eq(1)]
+            m.d.sync += fetched.eq(0)
+        with m.Elif(move):
+            m.d.comb += [nests.row.eq(Cat(C(HEAD, 3), Mux(begin, after, upcoming)))]
+            m.d.comb += nests.read.eq(1)
+            m.d.sync += fetched.eq(waiting > begin)
+        with m.Elif((~self.busy | final) & ~fetched):
+            m.d.comb += [nests.row.eq(Cat(C(HEAD, 3), upcoming)), nests.read.eq(1)]
+            m.d.sync += fetched.eq(waiting.any())
 
-        def prepare(slot, ends):
-            """The registers of a step of ``slot`` in which the loops are at their ``ends``."""
-            frees = [(level.nbin_free, level.sb_free) for level in slot.levels]
-            frees.append((slot.nbin_free, slot.sb_free))
-            m.d.sync += [advancing.eq(1 << LEVELS), *_free(*frees[-1])]
-            for n in reversed(range(LEVELS)):
-                with m.If(~ends[n]):
-                    m.d.sync += [advancing.eq(1 << n), *_free(*frees[n])]
-            m.d.sync += [register.eq(end) for register, end in zip(at_end, ends, strict=True)]
+        # Positions count from the ring's tail; what the tail passes is subtracted. Of NBin it is
+        # the end of what the step reads.
+        moves = nests.moves
+        nbin_free, sb_free = nests.nbin_free, C(0, 1) if self._resident else nests.sb_free
 
-        def _free(nbin, sb):
-            return nbin_free.eq(nbin), sb_free.eq(sb)
+        def position(name: str):
+            return Signal(signed(len(moves[name]) + 1), name=name, reset_less=True)
 
-        # Ring bookkeeping. Positions count from the tail; what the tail passes is subtracted.
-        nbin, sb = Signal(signed(18), reset_less=True), Signal(signed(18), reset_less=True)
-        nbout, bias = Signal(signed(18), reset_less=True), Signal(signed(18), reset_less=True)
+        nbin_end, sb, nbout, bias = map(position, ("nbin", "sb", "nbout", "bias"))
         nbin_tail, sb_tail = Signal(range(capacity)), Signal(range(rows))
-        nbin_filled, sb_filled = Signal(range(capacity + 1)), Signal(range(rows + 1))
+        nbin_filled = Signal(range(capacity + 1))
+        sb_filled = Signal(range(rows + 1), init=rows if self._resident else 0)
+        with m.If(move):
+            m.d.sync += [
+                nbin_end.eq(Mux(begin, config.ti, nbin_end - nbin_free) + moves.nbin),
+                sb.eq(Mux(begin, 0, sb - sb_free) + moves.sb),
+                nbout.eq(Mux(begin, 0, nbout) + moves.nbout),
+                bias.eq(Mux(begin, 0, bias) + moves.bias),
+            ]
+        with m.If(issue):
+            m.d.sync += [
+                nbin_tail.eq(_wrap(nbin_tail + nbin_free, capacity)),
+                sb_tail.eq(_wrap(sb_tail + sb_free, rows)),
+            ]
+        m.d.sync += [
+            nbin_filled.eq(nbin_filled + self.nbin_arrived - Mux(issue, nbin_free, 0)),
+            sb_filled.eq(sb_filled + self.sb_arrived - Mux(issue, sb_free, 0)),
+        ]
 
-        op = slot.op
+        # Whether it may be issued.
+        op = head.op
         reads_nbin, reads_sb = Signal(), Signal()
         m.d.comb += [
             reads_nbin.eq((op == Op.MAC) | (op == Op.MAX) | (op == Op.SUM)),
             reads_sb.eq((op == Op.MAC) | (op == Op.BIAS) | (op == Op.TABLE)),
             self.parameters.eq((op == Op.BIAS) | (op == Op.TABLE)),
         ]
-
-        nbin_bad = ((nbin < 0) | (nbin > capacity - config.ti)) & reads_nbin
+        nbin_bad = ((nbin_end < config.ti) | (nbin_end > capacity)) & reads_nbin
         sb_bad = ((sb < 0) | (sb > rows - 1)) & reads_sb
         nbout_bad = ((nbout < 0) | (nbout > config.nbout_rows - 1)) & reads_nbin
-        uses_bias = (op == Op.BIAS) | ((op == Op.MAC) & (slot.source == NfuIn.BIAS))
+        uses_bias = (op == Op.BIAS) | ((op == Op.MAC) & (head.source == NfuIn.BIAS))
         bias_bad = ((bias < 0) | (bias > config.bias_rows - 1)) & uses_bias
         with m.If(self.busy):
             with m.If(nbin_bad | (nbin_free > capacity)):
@@ -188,75 +255,62 @@ class Sequencer(wiring.Component):
                 m.d.comb += [self.error.eq(1), self.code.eq(ErrorCode.NBOUT_RANGE)]
             with m.Elif(bias_bad):
                 m.d.comb += [self.error.eq(1), self.code.eq(ErrorCode.BIAS_RANGE)]
-
         m.d.comb += [
-            self.wait_nbin.eq(
-                ((nbin + config.ti > nbin_filled) & reads_nbin) | (nbin_free > nbin_filled)
-            ),
-            self.wait_sb.eq(((sb + 1 > sb_filled) & reads_sb) | (sb_free > sb_filled)),
+            self.wait_nbin.eq(((nbin_end > nbin_filled) & reads_nbin) | (nbin_free > nbin_filled)),
+            self.wait_sb.eq(((sb >= sb_filled) & reads_sb) | (sb_free > sb_filled)),
             self.o.valid.eq(self.busy & ~self.wait_nbin & ~self.wait_sb & ~self.error & ~self.halt),
+            issue.eq(self.o.valid & self.o.ready),
         ]
+
         step = self.o.p
         m.d.comb += [
             step.control.op.eq(op),
-            step.control.first.eq(first),
-            step.control.last.eq(last),
+            step.control.first.eq((~head.reduce | at_zero).all() & (head.source == NfuIn.BIAS)),
+            step.control.last.eq((~head.reduce | at_end).all() & (head.target == NfuOut.NFU3)),
             step.control.row.eq(nbout),
             step.control.bias.eq(bias),
-            step.control.shift.eq(slot.shift),
-            step.control.scale.eq(slot.scale),
-            step.nbin.eq(nbin),
+            step.control.shift.eq(head.shift),
+            step.control.scale.eq(head.scale),
+            step.nbin.eq(nbin_end - config.ti),
             step.nbin_tail.eq(nbin_tail),
             step.nbin_free.eq(nbin_free),
             step.sb.eq(sb),
             step.sb_tail.eq(sb_tail),
             step.sb_free.eq(sb_free),
         ]
-
-        issue = Signal()
-        m.d.comb += [issue.eq(self.o.valid & self.o.ready), self.done.eq(issue & final)]
-        m.d.sync += [
-            nbin_filled.eq(nbin_filled + self.nbin_arrived - Mux(issue, nbin_free, 0)),
-            sb_filled.eq(sb_filled + self.sb_arrived - Mux(issue, sb_free, 0)),
-        ]
-        with m.If(self.done):
-            m.d.sync += self.busy.eq(0)
-        with m.If(issue):
-            m.d.sync += [
-                nbin.eq(nbin + nbin_step - nbin_free),
-                sb.eq(sb + sb_step - sb_free),
-                nbout.eq(nbout + nbout_step),
-                bias.eq(bias + bias_step),
-                nbin_tail.eq(_wrap(nbin_tail + nbin_free, capacity)),
-                sb_tail.eq(_wrap(sb_tail + sb_free, rows)),
-            ]
-            ends = [Signal(1, name=f"next_end_{n}") for n in range(LEVELS)]
-            for n in range(LEVELS):
-                m.d.comb += ends[n].eq(at_end[n])
-                with m.If(Cat(1, *at_end[:n]).all()):
-                    m.d.comb += ends[n].eq(Mux(at_end[n], single[n], left[n] == 1))
-                    m.d.sync += [
-                        left[n].eq(Mux(at_end[n], slot.levels[n].count - 1, left[n] - 1)),
-                        at_zero[n].eq(at_end[n]),
-                    ]
-            prepare(slot, ends)
-
-        # Take the next nest while the last step of this one leaves.
-        m.d.comb += self.i.ready.eq(~self.busy | self.done)
-        with m.If(self.i.valid & self.i.ready):
-            m.d.sync += [
-                self.busy.eq(1),
-                nest.eq(self.i.p),
-                nbin.eq(self.i.p.slot.nbin),
-                sb.eq(self.i.p.slot.sb),
-                nbout.eq(self.i.p.slot.nbout),
-                bias.eq(self.i.p.slot.bias),
-            ]
-            ends = [level.count == 1 for level in self.i.p.slot.levels]
-            for n, level in enumerate(self.i.p.slot.levels):
-                m.d.sync += [left[n].eq(level.count - 1), at_zero[n].eq(1), single[n].eq(ends[n])]
-            prepare(self.i.p.slot, ends)
         return m
+
+    def _iterations(self, m: Module, nests, advancing, at_zero, begin, issue):
+        """Counts iterations of the level that advances; returns whether its last one follows.
+
+        What is left of a level is counted in a memory, from the level's second iteration on.
+        """
+        left = Ram(shape=data.StructLayout({"count": 16, "two": 1}), depth=ROWS)
+        m.submodules.left = left
+        # The memory does not show what was written in the cycle before.
+        recent = Signal(17, reset_less=True)
+        repeated = Signal(reset_less=True)
+        fresh, now, less = Signal(), Signal(17), Signal(17)
+        m.d.comb += [
+            fresh.eq(at_zero.bit_select(advancing, 1)),
+            now.eq(Mux(repeated, recent, left.read_data)),
+            less[:16].eq(now[:16] - 1),
+        ]
+        with m.If(fresh):
+            m.d.comb += now.eq(Cat(nests.count, nests.two))
+        m.d.comb += less[16].eq(now[:16] == 3)
+        m.d.comb += [
+            left.write_row.eq(advancing),
+            left.write.eq(issue),
+            left.write_data.eq(less),
+            left.read_row.eq(nests.free_row[:3]),
+            left.read.eq(nests.free_read),
+        ]
+        with m.If(issue):
+            m.d.sync += recent.eq(less)
+        with m.If(nests.free_read):
+            m.d.sync += repeated.eq(~begin & (nests.free_row[:3] == advancing))
+        return now[16]
 
 
 def _wrap(total, capacity: int):

@@ -10,7 +10,7 @@ from hw.diannao.isa import WORD_BITS
 from hw.diannao.words import Slots
 
 from .port import NEVER, ReadPort
-from .queue import SlotQueue
+from .queue import NestPlaces, SlotQueue
 from .traffic import Runs, bursts_of
 
 __all__ = ["ControlProcessor"]
@@ -30,7 +30,7 @@ class ControlProcessor:
     address, words : where the program is and how long, in bytes and words
     config : core
     latency : of the memory, None if somebody else gives out its bandwidth
-    queues : those in front of the units, by kind
+    queues : those in front of the units, by kind; a slot is begun when there is room in its queue
 
     Members
     -------
@@ -46,13 +46,13 @@ class ControlProcessor:
         words: int,
         config: Config,
         latency: int | None,
-        queues: Mapping[str, SlotQueue],
+        queues: Mapping[str, SlotQueue | NestPlaces],
     ):
         self._queues = queues
         self._entries = _entries(slots)
         self._next = 0
         self._word = -1  # when the last word so far was taken
-        self._passed = NEVER  # when the last slot so far got into its queue
+        self._room: int | None = NEVER  # when there is a place for the next slot
         self.ended: int | None = None
 
         beat = config.cp_port // 8
@@ -123,29 +123,29 @@ class ControlProcessor:
         progress = False
         while self._next < len(self._entries):
             kind, last = self._entries[self._next]
+            queue = self._queues.get(kind)
+            self._room = queue.room() if queue is not None else NEVER
+            if self._room is None:
+                break
             until = min(last + 1, self._words_known)
             if self._words_taken < until:
                 self._take(until)
                 progress = True
             if self._words_taken <= last:
                 break
-            queue = self._queues.get(kind)
-            room = queue.room() if queue is not None else NEVER
-            if room is None:
-                break
-            self._passed = max(self._word + 1, room)
             if queue is not None:
-                queue.put(self._passed)
+                queue.put(self._word + 1)
             self._next += 1
             progress = True
         if self._next == len(self._entries) and self.ended is None:
-            self.ended = self._passed + 1
+            self.ended = self._word + 2
         return progress
 
     def _take(self, until: int) -> None:
-        """More words of a slot, one per cycle, the first when the slot before it has passed."""
+        """More words of a slot, one per cycle, when it has a place."""
         first = self._words_taken
-        earliest = max(self._word + self._pace, self._passed) - self._pace * first
+        assert self._room is not None
+        earliest = max(self._word + self._pace, self._room) - self._pace * first
         available = self._available[first:until]
         if available.max() > earliest:
             earliest = np.maximum.accumulate(np.maximum(available, earliest))

@@ -12,7 +12,7 @@ from .loaders import NbinLoader, SbLoader
 from .memory import Memory, ReadChannel, SharedReadChannel, WriteChannel
 from .nfu import Nfu, distinct_nests
 from .outputs import OutputRing
-from .queue import SlotQueue
+from .queue import NestPlaces, SlotQueue
 from .store import StoreUnit
 
 __all__ = ["Core"]
@@ -46,7 +46,8 @@ class Core:
 
     def __init__(self, words: np.ndarray, address: int, config: Config, settings: MemorySettings):
         self.slots = slots = columns(words)
-        queues = {kind: SlotQueue(config.queue + 1) for kind in slots if kind != "cp"}
+        queues = {kind: SlotQueue(config.queue + 1) for kind in ("sb", "nbin", "nbout")}
+        places = NestPlaces(config.queue + 2)
         distinct, number = distinct_nests(slots["nfu"], config.ti)
         nests = [distinct[n] for n in number.tolist()]
         rows = sum(len(nest.outputs.step) for nest in nests)
@@ -56,7 +57,9 @@ class Core:
         ports = memory_ports(config)
         alone = not config.shared_port and sum(p.width for p in ports) <= 8 * settings.bandwidth
         latency = settings.latency if alone else None
-        self.control = ControlProcessor(slots, address, len(words), config, latency, queues)
+        self.control = ControlProcessor(
+            slots, address, len(words), config, latency, {**queues, "nfu": places}
+        )
         self.sb = SbLoader(slots["sb"], config, latency, queues["sb"])
         self.nbin = NbinLoader(slots["nbin"], stores, config, latency, queues["nbin"], frees)
         self._ring = ring = OutputRing(rows, config.nbout_rows)
@@ -64,7 +67,7 @@ class Core:
             slots["nbout"], config, settings.latency, queues["nbout"], ring, alone=alone
         )
         self.nbin.done = self.store.done
-        self.nfu = Nfu(nests, config, queues["nfu"], self.nbin, self.sb, ring)
+        self.nfu = Nfu(nests, config, places, self.nbin, self.sb, ring)
 
         self._latency = settings.latency
         readers = {"nbin": self.nbin.port, "sb": self.sb.port, "cp": self.control.port}

@@ -13,7 +13,7 @@ from .loaders import NbinLoader, SbLoader
 from .nest import NestEvents, Release, nest_events
 from .outputs import OutputRing
 from .port import NEVER
-from .queue import SlotQueue
+from .queue import NestPlaces
 from .repetition import distinct_rows
 
 __all__ = ["CAUSES", "Nfu", "distinct_nests"]
@@ -82,7 +82,7 @@ class Nfu:
         self,
         nests: list[NestEvents],
         config: Config,
-        queue: SlotQueue,
+        queue: NestPlaces,
         nbin: NbinLoader,
         sb: SbLoader,
         ring: OutputRing,
@@ -107,7 +107,7 @@ class Nfu:
         self._nbin_tail = self._sb_tail = 0
         self._nest: _Nest | None = None
         self.last = 0
-        self.ends: list[int] = []
+        self.ends = queue.ended
         self.stalls: list[dict[str, int]] = []
 
     @property
@@ -137,7 +137,6 @@ class Nfu:
         if valid is None:
             return False
         taken = max(valid, self.last)
-        self._queue.pop(taken)
         events = self.nests[number]
         needed = self._nbin_tail + events.nbin.needed
         self._nest = nest = _Nest(

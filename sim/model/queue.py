@@ -2,7 +2,7 @@
 
 from .port import NEVER
 
-__all__ = ["SlotQueue"]
+__all__ = ["NestPlaces", "SlotQueue"]
 
 
 class SlotQueue:
@@ -53,3 +53,35 @@ class SlotQueue:
         if slot >= len(self._put) or slot > len(self.popped):
             return None
         return max(self._put[slot] + 1, self.popped[slot - 1] if slot else NEVER)
+
+
+class NestPlaces:
+    """hw.diannao.nests.Nests: the nest in work has a place there as well, until its end.
+
+    Parameters
+    ----------
+    count : places
+
+    Members
+    -------
+    ended : when each nest had its last step
+    """
+
+    def __init__(self, count: int):
+        self._count = count
+        self._put: list[int] = []
+        self.ended: list[int] = []
+
+    def room(self) -> int | None:
+        """First cycle in which there is a place for the next nest; None if not known yet."""
+        before = len(self._put) - self._count
+        if before < 0:
+            return NEVER
+        return self.ended[before] + 1 if before < len(self.ended) else None
+
+    def put(self, time: int) -> None:
+        self._put.append(time)
+
+    def valid(self, nest: int) -> int | None:
+        """First cycle in which ``nest`` can be begun; None if that is not known yet."""
+        return self._put[nest] + 2 if nest < len(self._put) else None

@@ -10,7 +10,7 @@ from cocotbext.axi import AxiReadBus, AxiSlaveRead
 from hw.diannao.isa import ErrorCode
 from tests.hw.bus.axi_models import AddressMonitor, ReadMemory
 from tests.hw.bus.patterns import gaps, pauses
-from tests.hw.diannao.programs import UNITS, Bundle, cp_word, random_bundle, random_slot
+from tests.hw.diannao.programs import UNITS, WORDS, Bundle, cp_word, random_bundle, random_slot
 from tests.streams import StreamPort, dut_config, start
 
 CONFIG = dut_config()
@@ -64,10 +64,43 @@ class Bench:
         self.tasks = [cocotb.start_soon(self.unit(unit)) for unit in UNITS]
 
     async def unit(self, unit):
+        if unit == "nfu":
+            await self.nfu()
         port = StreamPort(self.dut, unit)
         while True:
             slots = await port.receive(1, gaps(self.rng, self.stall))
             self.received[unit] += slots
+
+    async def nfu(self):
+        """Takes the words of a slot after a random time, and then without a pause."""
+        dut = self.dut
+        pause = gaps(self.rng, self.stall)
+        words = []
+        while True:
+            if not words:
+                dut.nfu__ready.value = 0
+                for _ in range(pause() if pause else 0):
+                    await RisingEdge(dut.clk)
+                    self.commit(words)
+            dut.nfu__ready.value = 1
+            await RisingEdge(dut.clk)
+            self.commit(words)
+            if dut.nfu__valid.value == 1:
+                words.append(int(dut.nfu__payload.value))
+                if len(words) == WORDS["nfu"]:
+                    dut.nfu__ready.value = 0
+                    await RisingEdge(dut.clk)
+                    self.commit(words)
+                    words.clear()
+
+    def commit(self, words: list[int]):
+        """A slot counts once it is committed, which is in the cycle after its last word."""
+        dut = self.dut
+        if dut.commit.value == 1:
+            assert len(words) == WORDS["nfu"], "commit without a slot"
+            bits = sum(word << 64 * n for n, word in enumerate(words))
+            place = int(dut.nest_pc.value) | int(dut.nest_tag.value) << 32
+            self.received["nfu"].append(bits | place << 896)
 
     async def reset(self):
         """Wait until nothing is in flight, as the core does, and reset."""
@@ -246,7 +279,7 @@ async def reads_no_more_than_the_buffer_holds(dut):
     read = sum(beats for _, beats in bench.address.bursts) * PORT // 8
     # The queues fill up, then the window and what is on its way to it.
     waiting = 8 * 30 * (CONFIG["queue"] + 2) + 2 * PORT // 8
-    assert CONFIG["instruction_buffer"] < read <= CONFIG["instruction_buffer"] + waiting
+    assert CONFIG["instruction_buffer"] <= read <= CONFIG["instruction_buffer"] + waiting
     assert read < 8 * len(words_of(program))
     assert bench.address.in_flight == 0
     bench.take()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from hw.diannao import isa
 from hw.diannao.fields import SLOTS, Field, fields_of
 
-__all__ = ["UNITS", "Bundle", "cp_word", "random_bundle", "random_slot", "split"]
+__all__ = ["UNITS", "WORDS", "Bundle", "cp_word", "random_bundle", "random_slot", "split"]
 
 UNITS = ("sb", "nbin", "nbout", "nfu")
 WORDS = {"sb": 5, "nbin": 5, "nbout": 5, "nfu": 14}

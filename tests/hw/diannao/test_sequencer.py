@@ -5,7 +5,7 @@ from dataclasses import asdict
 import pytest
 
 from hw.diannao.config import CONFIGS, Config
-from hw.diannao.sequencer import Sequencer
+from tests.hw.diannao.sequencer_unit import SequencerUnit
 
 
 @pytest.mark.parametrize(
@@ -14,4 +14,9 @@ from hw.diannao.sequencer import Sequencer
     ids=lambda config: config.name,
 )
 def test_sequencer(bench, config):
-    bench(Sequencer(config=config), "sequencer", "tests.hw.diannao.bench_sequencer", asdict(config))
+    bench(
+        SequencerUnit(config=config),
+        "sequencer",
+        "tests.hw.diannao.bench_sequencer",
+        asdict(config),
+    )

@@ -1,0 +1,253 @@
+"""The nests of NFU slots: word by word into memories, row by row out of them."""
+
+from typing import Any
+
+from amaranth.hdl import C, Cat, Module, Mux, Signal, Value, signed, unsigned
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out, connect, flipped
+
+from ..bus.streams import Queue
+from ..memory.ram import Ram
+from ..nfu.layouts import Op
+from .config import Config
+from .fields import slot_words
+from .isa import LEVELS, WORD_BITS, Level, NfuIn, NfuOut, NfuSlot
+
+__all__ = ["HEAD", "ROWS", "Head", "Moves", "Nests"]
+
+ROWS = 8
+"""Rows that a nest has in the memories: its levels, and one more."""
+
+HEAD = LEVELS
+"""The row with what belongs to the whole nest: where it starts and what it frees at its end."""
+
+
+class Head(data.Struct):
+    """What does not change in a nest."""
+
+    op: Op
+    source: NfuIn
+    target: NfuOut
+    reduce: unsigned(LEVELS)
+    shift: unsigned(6)
+    scale: unsigned(6)
+    pc: unsigned(32)
+    tag: unsigned(16)
+
+
+class Moves(data.StructLayout):
+    """Strides of a level, or where a nest starts.
+
+    As wide as they have to be: whatever is far outside a buffer only has to stay outside, so it is
+    saturated to about twice the buffer's size.
+    """
+
+    def __init__(self, config: Config):
+        sizes = {
+            "nbin": config.nbin_elements,
+            "sb": config.sb_rows,
+            "nbout": config.nbout_rows,
+            "bias": config.bias_rows,
+        }
+        super().__init__(
+            {name: signed(min(17, (2 * size).bit_length() + 1)) for name, size in sizes.items()}
+        )
+
+
+class _Frees(data.StructLayout):
+    """What is given up, saturated to more than there is."""
+
+    def __init__(self, config: Config):
+        super().__init__({"nbin": range(config.nbin_elements + 2), "sb": range(config.sb_rows + 2)})
+
+
+class _Count(data.Struct):
+    """A level's iterations, and whether they are two. In row HEAD: which levels have only one."""
+
+    count: unsigned(16)
+    two: unsigned(1)
+
+
+class Nests(wiring.Component):
+    """Keeps the nest in work and those that wait for it.
+
+    A nest comes as the words of its slot, one per cycle, and may be begun once it was committed. Of
+    the nest in work, and of the start of the next one, a row can be read in every cycle.
+
+    Members
+    -------
+    i : In(stream(64)), words of the slots; ready for all words of a slot or for none
+    commit : In(1), the slot whose words have all come is legal; ``pc``, ``tag`` : In, its place
+    head : Out(stream(Head)), of the nest in work; it gives way to the next one with ``ready``,
+        which also frees its place
+    row, read : In, row to be read and enable; they give in the next cycle and until the next read
+    moves : Out(Moves), ``count``, ``two``, ``single`` : Out, of that row
+    free_row, free_read : In, likewise; ``nbin_free``, ``sb_free`` : Out
+    """
+
+    i: stream.Interface
+    commit: Signal
+    pc: Signal
+    tag: Signal
+    head: stream.Interface
+    row: Signal
+    read: Signal
+    moves: Any
+    count: Signal
+    two: Signal
+    single: Signal
+    free_row: Signal
+    free_read: Signal
+    nbin_free: Signal
+    sb_free: Signal
+
+    def __init__(self, *, config: Config):
+        self._config = config
+        self.banks = config.queue + 2
+        self.depth = self.banks * ROWS
+        frees = _Frees(config)
+        super().__init__(
+            {
+                "i": In(stream.Signature(unsigned(WORD_BITS))),
+                "commit": In(1),
+                "pc": In(32),
+                "tag": In(16),
+                "head": Out(stream.Signature(Head)),
+                "row": In(range(self.depth)),
+                "read": In(1),
+                "moves": Out(Moves(config)),
+                "count": Out(16),
+                "two": Out(1),
+                "single": Out(LEVELS),
+                "free_row": In(range(self.depth)),
+                "free_read": In(1),
+                "nbin_free": Out(frees["nbin"].shape),
+                "sb_free": Out(frees["sb"].shape),
+            }
+        )
+
+    def elaborate(self, platform) -> Module:
+        m = Module()
+        config = self._config
+        word = self.i.payload
+        last_word = slot_words(NfuSlot) - 1
+
+        # Which word of which nest it is: two of the head, then two of each level.
+        index = Signal(range(last_word + 1))
+        bank = Signal(range(self.banks))
+        used = Signal(range(self.banks + 1))
+        taken, of_head, second = Signal(), Signal(), Signal()
+        begun, ended = Signal(), Signal()
+        m.d.comb += [
+            taken.eq(self.i.valid & self.i.ready),
+            of_head.eq(index < 2),
+            second.eq(index[0]),
+            begun.eq(taken & (index == 0)),
+            ended.eq(self.head.valid & self.head.ready),
+            self.i.ready.eq((index != 0) | (used != self.banks)),
+        ]
+        m.d.sync += used.eq(used + begun - ended)
+        with m.If(taken):
+            with m.If(index == last_word):
+                m.d.sync += [
+                    index.eq(0),
+                    bank.eq(Mux(bank == self.banks - 1, 0, bank + 1)),
+                ]
+            with m.Else():
+                m.d.sync += index.eq(index + 1)
+        row = Signal(range(self.depth))
+        level = Signal(range(ROWS))
+        m.d.comb += [
+            level.eq(Mux(of_head, HEAD, (index >> 1) - 1)),
+            row.eq(Cat(level, bank)),
+        ]
+
+        # Moves: the second word of a level has only that of the bias rows, and so on.
+        moves = Moves(config)
+        frees = _Frees(config)
+        for name in ("nbin", "sb", "nbout", "bias"):
+            m.submodules[f"{name}_moves"] = ram = Ram(shape=moves[name].shape, depth=self.depth)
+            stride, start = _place(Level, f"{name}_step"), _place(NfuSlot, name)
+            m.d.comb += [
+                ram.write_row.eq(row),
+                ram.write.eq(taken & (second == Mux(of_head, start[0], stride[0]))),
+                ram.write_data.eq(
+                    Mux(
+                        of_head,
+                        _saturated(Cat(_bits(word, start), C(0, 1)).as_signed(), ram.write_data),
+                        _saturated(_bits(word, stride).as_signed(), ram.write_data),
+                    )
+                ),
+                ram.read_row.eq(self.row),
+                ram.read.eq(self.read),
+                self.moves[name].eq(ram.read_data),
+            ]
+        for name, port in (("nbin", self.nbin_free), ("sb", self.sb_free)):
+            m.submodules[f"{name}_frees"] = ram = Ram(shape=frees[name].shape, depth=self.depth)
+            inner, final = _place(Level, f"{name}_free"), _place(NfuSlot, f"{name}_free")
+            amount = Mux(of_head, _bits(word, final), _bits(word, inner))
+            most = (1 << len(ram.write_data)) - 1
+            m.d.comb += [
+                ram.write_row.eq(row),
+                ram.write.eq(taken & second),
+                ram.write_data.eq(Mux(amount > most, most, amount)),
+                ram.read_row.eq(self.free_row),
+                ram.read.eq(self.free_read),
+                port.eq(ram.read_data),
+            ]
+
+        # Counts, and in the head's row, at the end, which of them are one.
+        m.submodules.counts = counts = Ram(shape=_Count, depth=self.depth)
+        count = _bits(word, _place(Level, "count"))
+        single = Signal(LEVELS, reset_less=True)
+        m.d.comb += [
+            counts.write_row.eq(Mux(index == last_word, Cat(C(HEAD, 3), bank), row)),
+            counts.write.eq(taken & (~second | (index == last_word))),
+            counts.write_data.count.eq(Mux(index == last_word, single, count)),
+            counts.write_data.two.eq(count == 2),
+            counts.read_row.eq(self.row),
+            counts.read.eq(self.read),
+            self.count.eq(counts.read_data.count),
+            self.two.eq(counts.read_data.two),
+            self.single.eq(counts.read_data.count),
+        ]
+        with m.If(taken & ~second):
+            m.d.sync += single.eq(Cat(single, count == 1)[1:])
+
+        # Heads.
+        kept = Signal(WORD_BITS // 2, reset_less=True)  # the first word's part that has no row
+        with m.If(begun):
+            m.d.sync += kept.eq(word)
+        m.submodules.heads = heads = Queue(shape=Head, depth=max(2, self.banks))
+        connect(m, heads.o, flipped(self.head))
+        fixed = heads.i.payload
+        for name in ("op", "source", "target", "reduce", "shift", "scale"):
+            place = _place(NfuSlot, name)
+            m.d.comb += Value.cast(fixed[name]).eq(_bits(kept, place))
+        m.d.comb += [
+            fixed.pc.eq(self.pc),
+            fixed.tag.eq(self.tag),
+            heads.i.valid.eq(self.commit),
+        ]
+        return m
+
+
+def _place(layout, name: str) -> tuple[int, int, int]:
+    """Where a field is: the word, its lowest bit there, its width."""
+    field = data.Layout.cast(layout)[name]
+    return field.offset // WORD_BITS, field.offset % WORD_BITS, field.width
+
+
+def _bits(word: Value, place: tuple[int, int, int]) -> Value:
+    return word[place[1] : place[1] + place[2]]
+
+
+def _saturated(value: Value, target) -> Value:
+    """``value`` clamped to the range of ``target``'s shape."""
+    width = len(target)
+    if len(value) <= width:
+        return value
+    top = value[width - 1 :]
+    most = C((1 << (width - 1)) - 1, signed(width))
+    least = C(-(1 << (width - 1)), signed(width))
+    return Mux(top.all() | ~top.any(), value[:width].as_signed(), Mux(value[-1], least, most))
