@@ -1,12 +1,14 @@
 """A board in Verilator, with its serial line at a pseudo-terminal: the unmodified driver on it."""
 
 import contextlib
+import errno
 import os
 import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+import serial
 
 from boards.catalog import find_board
 from boards.serial_link import BoardError, BoardResetError, SerialLink
@@ -135,6 +137,15 @@ def test_nobody_at_the_port():
 def test_no_port():
     with pytest.raises(BoardError, match="cannot open '/dev/none': there is no such port"):
         SerialLink("/dev/none")
+
+
+def test_port_of_others(monkeypatch):
+    def refuse(*_, **__):
+        raise serial.SerialException(errno.EACCES, "could not open port")
+
+    monkeypatch.setattr(serial, "serial_for_url", refuse)
+    with pytest.raises(BoardError, match=r"'/dev/ttyUSB0': permission denied \(on Linux, users of"):
+        SerialLink("/dev/ttyUSB0")
 
 
 def test_busy_port(simulation, link):
