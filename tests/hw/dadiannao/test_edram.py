@@ -1,9 +1,15 @@
 # amaranth: UnusedElaboratable=no
 """A bank of eDRAM, of both kinds, on both simulators; its model watches over the rules."""
 
-import pytest
+from typing import Any
 
-from hw.dadiannao.edram import MODEL, Edram
+import pytest
+from amaranth.hdl import ClockSignal, Instance, Module
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from hw.dadiannao.edram import MACRO, MODEL, Edram
+from sim.cosim import simulate
 
 BANKS = [
     {"rows": 16, "width": 20, "latency": 3, "restore": 1, "refresh_interval": 64},
@@ -38,3 +44,48 @@ def test_edram(bench, bank, memory):
 def test_refuses(changes, message):
     with pytest.raises(ValueError, match=message):
         Edram(**{"memory": "ram", **BANKS[0], **changes})
+
+
+class Macro(wiring.Component):
+    """The black box and nothing else."""
+
+    def __init__(self, **parameters: int):
+        self._parameters = {f"p_{name.upper()}": value for name, value in parameters.items()}
+        width, row = parameters["width"], range(parameters["rows"])
+        commands = dict.fromkeys(("read", "write", "restore", "refresh"), In(1))
+        ports: Any = {"row": In(row), **commands, "data_in": In(width), "data_out": Out(width)}
+        super().__init__(ports)
+
+    def elaborate(self, platform):
+        m = Module()
+        ports = {
+            f"{'i' if member.flow is In else 'o'}_{name}": getattr(self, name)
+            for name, member in self.signature.members.items()
+        }
+        m.submodules.macro = Instance(MACRO, i_clk=ClockSignal(), **ports, **self._parameters)
+        return m
+
+
+@pytest.mark.parametrize(
+    "case", ["good", "not_restored", "two_commands", "no_such_row", "late_refresh"]
+)
+def test_model_stops_who_breaks_its_rules(tmp_path, capfd, case):
+    """Icarus only: a build for each case would be dear in Verilator."""
+    bank = {"rows": 5, "width": 8, "latency": 1, "restore": 2, "refresh_interval": 16}
+    said = {
+        "not_restored": "row 1 is not restored", "two_commands": "more than one command",
+        "no_such_row": "there is no row 5", "late_refresh": "no refresh in 16 cycles",
+    }  # fmt: skip
+
+    def run():
+        simulate(
+            Macro(**bank), "macro", "tests.hw.dadiannao.bench_edram_rules", simulator="icarus",
+            work_dir=tmp_path, config=bank, models=[MODEL], testcase=case,
+        )  # fmt: skip
+
+    if case == "good":
+        run()
+    else:
+        with pytest.raises(RuntimeError):
+            run()
+        assert said[case] in capfd.readouterr().out
