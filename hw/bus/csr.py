@@ -48,11 +48,13 @@ class RegisterBlock(wiring.Component):
     bus : In(AxiLitePort)
     Each register is a member with its name in lower case: an interface with ``being_read``, Out(1),
     high in the cycle whose values a read returns, and its fields.
+    hold : In(1), the read of the present address is put off
     READ: In. WRITE: Out, the value. PULSE: Out, high in the cycle after a 1 was written.
     EVENT: Out, the pending bits, and ``<field>_set``, In, which sets them (and wins over a clear).
     """
 
     bus: Any
+    hold: Signal
 
     def __init__(self, *, registers: RegisterMap, address_width: int):
         for register in registers:
@@ -63,7 +65,7 @@ class RegisterBlock(wiring.Component):
                 )
         self._registers = registers
         blocks = {r.name.lower(): Out(wiring.Signature(_members(r))) for r in registers}
-        super().__init__({"bus": In(AxiLitePort(address_width)), **blocks})
+        super().__init__({"bus": In(AxiLitePort(address_width)), "hold": In(1), **blocks})
 
     def elaborate(self, platform) -> Module:
         m = Module()
@@ -71,9 +73,12 @@ class RegisterBlock(wiring.Component):
 
         # Read: the addressed value is registered as the answer.
         take = Signal()
-        m.d.comb += [bus.arready.eq(~bus.rvalid | bus.rready), take.eq(bus.arvalid & bus.arready)]
-        with m.If(bus.arready):
-            m.d.sync += bus.rvalid.eq(bus.arvalid)
+        m.d.comb += [
+            bus.arready.eq((~bus.rvalid | bus.rready) & ~(bus.arvalid & self.hold)),
+            take.eq(bus.arvalid & bus.arready),
+        ]
+        with m.If(~bus.rvalid | bus.rready):
+            m.d.sync += bus.rvalid.eq(take)
         with m.If(take):
             with m.Switch(bus.araddr[2:]):
                 for register in self._registers:
@@ -117,7 +122,13 @@ class RegisterBlock(wiring.Component):
             ones = enable & self.bus.wdata[place]
             match field.access:
                 case Access.WRITE:
-                    m.d.sync += port.eq((port & ~enable) | ones)
+                    # A part for each byte, which is one enable for its flip-flops.
+                    for low in range(0, 32, 8):
+                        first, end = max(low, field.low), min(low + 8, field.low + field.width)
+                        if first < end:
+                            part = slice(first - field.low, end - field.low)
+                            with m.If(bits[first]):
+                                m.d.sync += port[part].eq(self.bus.wdata[first:end])
                 case Access.PULSE:
                     m.d.sync += port.eq(ones)
                 case Access.EVENT:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
@@ -11,6 +11,7 @@ from ..bus.axi import AxiLitePort
 from ..bus.csr import RegisterBlock
 from ..bus.registers import Access, Field, Register, RegisterMap
 from .config import Config
+from .counters import Counters
 from .events import Events, Stall
 from .isa import ErrorCode
 
@@ -320,7 +321,13 @@ class Csr(wiring.Component):
 
     def __init__(self, *, config: Config):
         self._config = config
-        self._counters = {name: Signal(64, name=name.lower()) for name in COUNTERS}
+        ports = {
+            f"bytes_{name}": getattr(config, f"{name}_port") // 8
+            for name in ("nbin", "sb", "nbout", "cp")
+        }
+        self._counters = Counters(
+            most={name.lower(): ports.get(name.lower(), 1) for name in COUNTERS}
+        )
 
         def count(port: int):
             return In(range(port // 8 + 1))
@@ -389,7 +396,9 @@ class Csr(wiring.Component):
             ),
         ]
 
-        # Counters. A read of a lower half keeps the upper one, so that the two belong together.
+        # Counters. The read of a lower half waits for the counter's turn, and keeps the upper one,
+        # so that the two belong together.
+        m.submodules.counters = counters = self._counters
         amounts = {
             "CYCLES": self.busy,
             "NFU_ACTIVE": self.events.active,
@@ -404,11 +413,17 @@ class Csr(wiring.Component):
             "BYTES_CP": self.cp_bytes,
         }
         upper = Signal(32)
-        for name in COUNTERS:
-            counter = self._counters[name]
+        m.d.comb += counters.clear.eq(self.start)
+        for n, name in enumerate(COUNTERS):
             low, high = (getattr(r, f"{name}_{half}".lower()) for half in ("LO", "HI"))
-            m.d.sync += counter.eq(Mux(self.start, 0, counter + amounts[name]))
-            m.d.comb += [low.count.eq(counter[:32]), high.count.eq(upper)]
+            offset = register_map(self._config)[f"{name}_LO"].offset
+            m.d.comb += [
+                getattr(counters.amounts, name.lower()).eq(amounts[name]),
+                low.count.eq(counters.shown[:32]),
+                high.count.eq(upper),
+            ]
+            with m.If((self.bus.araddr[2:] == offset // 4) & (counters.turn != n)):
+                m.d.comb += r.hold.eq(1)
             with m.If(low.being_read):
-                m.d.sync += upper.eq(counter[32:])
+                m.d.sync += upper.eq(counters.shown[32:])
         return m

@@ -120,7 +120,7 @@ async def begin(dut):
     await start(
         dut, bus__awaddr=0, bus__awprot=0, bus__awvalid=0, bus__wdata=0, bus__wstrb=0,
         bus__wvalid=0, bus__bready=0, bus__araddr=0, bus__arprot=0, bus__arvalid=0,
-        bus__rready=0, **inputs,
+        bus__rready=0, hold=0, **inputs,
     )  # fmt: skip
     cocotb.start_soon(model.run())
     return rng, model
