@@ -42,8 +42,8 @@ def layer_of(
     outputs = prod(shapes[node.output])
     macs = weights = 0
     if isinstance(node, Add):
-        inputs = sum(prod(shapes[name]) for name in node.inputs)
-        macs = inputs
+        inputs = sum(prod(shapes[name]) for name in set(node.inputs))
+        macs = 2 * outputs
         steps = -(-inputs // config.ti)
     elif isinstance(node, Gemm):
         inputs = prod(shapes[node.input])
@@ -63,7 +63,7 @@ def layer_of(
             weights = node.weight.size + 2 * node.bias.size
             steps = -(-macs // (config.tn * config.ti))
         else:
-            steps = n * -(-c * prod(taps(*axis) for axis in axes) // config.lanes)
+            steps = -(-n * c * prod(taps(*axis) for axis in axes) // config.lanes)
     size = config.element_bytes
     moved = {"nbin": inputs * size, "sb": weights * size, "nbout": outputs * size}
     return Layer(tag, node.name, node.op, macs, steps, moved, (node.output,))

@@ -248,7 +248,7 @@ def test_layers_describe_the_work():
     assert pool.bytes == {"nbin": 2 * 81 * 48 * 2, "sb": 0, "nbout": 2 * 16 * 48 * 2}
     assert gemm.macs == 2 * 768 * 10
     assert add.macs == 2 * 9600
-    assert add.bytes["nbin"] == 2 * 9600 * 2
+    assert add.bytes["nbin"] == 9600 * 2
 
 
 # Mistakes
