@@ -1,0 +1,86 @@
+"""The DaDianNao node (paper, figures 4 and 5): tiles on a fat tree around central memories."""
+
+from typing import Any
+
+from amaranth.hdl import Module, ResetInserter, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import connect, flipped
+
+from .centre import Centre, node_ports
+from .config import NodeConfig
+from .tile import Tile
+
+__all__ = ["Node"]
+
+
+class Node(wiring.Component):
+    """A DaDianNao node.
+
+    ::
+
+        host   <-> Centre: loader, storer, central memories, reader, writer, control
+        mesh   <->   |
+                     +-- fat tree -- tiles
+
+    Parameters
+    ----------
+    config : of the machine that the node belongs to
+
+    Members
+    -------
+    number : In(range(nodes)), of this node; constant
+    network_clear : In(1), forget a packet that has not come to its end, and all arrivals
+    csr : In, AXI4-Lite, see ``register_map``
+    irq : Out(1), level, done or error and enabled
+    status : In(32).array, what the registers ``STATUS`` show
+    failed : Out(1), the last program has failed
+    busy : Out(1), from start until the node can be started again
+    events : Out(Events), what the node does in this cycle, for profilers: ``active`` for a step in
+        some tile; ``sb`` is the loader, ``nbin`` the reader, ``nfu`` the dispatch of tile slots,
+        ``nbout`` the storer
+    bus : Out, AXI4 port to the host's memory
+    send, receive : Out and In, streams of words to and from the mesh
+    """
+
+    number: Signal
+    network_clear: Signal
+    csr: Any
+    irq: Signal
+    status: Any
+    failed: Signal
+    busy: Signal
+    events: Any
+    bus: Any
+    send: stream.Interface
+    receive: stream.Interface
+
+    def __init__(self, *, config: NodeConfig):
+        self.config = config
+        super().__init__(node_ports(config))
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.centre = centre = Centre(config=self.config)
+        for name in ("csr", "bus", "send", "receive"):
+            connect(m, getattr(centre, name), flipped(getattr(self, name)))
+        m.d.comb += [
+            centre.number.eq(self.number),
+            centre.network_clear.eq(self.network_clear),
+            self.irq.eq(centre.irq),
+            self.failed.eq(centre.failed),
+            self.busy.eq(centre.busy),
+            self.events.eq(centre.events),
+        ]
+        for inner, outer in zip(centre.status, self.status, strict=True):
+            m.d.comb += inner.eq(outer)
+        for n, port in enumerate(centre.tiles):
+            tile = Tile(config=self.config)
+            m.submodules[f"tile_{n}"] = ResetInserter(port.clear)(tile)
+            connect(m, port.instruction, tile.instruction)
+            connect(m, port.broadcast, tile.broadcast)
+            connect(m, tile.o, port.o)
+            m.d.comb += tile.halt.eq(port.halt)
+            for name in ("busy", "active", "step", "wait_nbin", "wait_sb", "tag", "error", "code",
+                         "pc"):  # fmt: skip
+                m.d.comb += getattr(port, name).eq(getattr(tile, name))
+        return m
