@@ -20,14 +20,15 @@ from rich.table import Table
 from typer.exceptions import TyperException
 
 from compiler.quantise import SaturationWarning
-from hw.diannao.config import CONFIGS
+from hw.diannao.config import Config
 from hw.errors import UserError
 from sim.driver import CoreError, CoreTimeoutError
 
+from .accelerators import accelerator_of, named_configs
 from .asic.command import synth_command
 from .bench.command import bench_command
 from .board.command import board_app
-from .configs import DEFAULT, load_config, to_toml
+from .configs import DEFAULT, load_config, load_core, to_toml
 from .console import layer_table, showing_progress
 from .energy import TABLES, add_energy, load_costs
 from .energy.display import energy_table
@@ -35,7 +36,7 @@ from .files import check_writable, read_npz, replacing
 from .generate import generate
 from .roofline import check_plot, plot
 from .session import MismatchError, Session
-from .targets import CLOCKED
+from .targets import CLOCKED, is_board
 
 __all__ = ["main"]
 
@@ -155,6 +156,9 @@ def run_command(
     if energy is not None and target not in CLOCKED:
         raise UserError(f"--energy needs a target with a clock ({', '.join(CLOCKED)})")
     costs = None if energy is None else load_costs(energy)
+    for wanted, option in ((figure, "--plot"), (energy, "--energy")):
+        if wanted is not None and not is_board(target):
+            load_core(option, config, settings or [])
     for path in (output, report, trace):
         if path is not None:
             check_writable(path)
@@ -226,17 +230,24 @@ app.command("synth")(synth_command)
 app.command("bench")(bench_command)
 
 
+def _kib(size: int) -> str:
+    return f"{size / 1024:g}K"
+
+
 @config_app.command("list")
 def config_list() -> None:
-    """The named configurations."""
+    """The named configurations; of DaDianNao nodes x tiles, and a tile's buffers (bytes, rows)."""
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
-    for heading in ("name", "Tn", "Ti", "bits", "multiplier", "drop", "NBin", "SB", "NBout"):
+    headings = ("name", "NFUs", "Tn", "Ti", "bits", "multiplier", "drop", "NBin", "SB", "NBout")
+    for heading in headings:
         table.add_column(heading, justify="left" if heading == "name" else "right", no_wrap=True)
-    for config in CONFIGS.values():
+    for config in named_configs().values():
+        core = accelerator_of(config).arithmetic(config)
+        nfus = "1" if isinstance(config, Config) else f"{config.nodes} x {config.tiles}"
         table.add_row(
-            config.name, str(config.tn), str(config.ti), str(config.width), config.multiplier,
-            str(config.drop), f"{config.nbin_elements * config.element_bytes} B",
-            f"{config.sb_rows * config.sb_row_bits // 8} B", f"{config.nbout_rows} rows",
+            config.name, nfus, str(core.tn), str(core.ti), str(core.width), core.multiplier,
+            str(core.drop), _kib(core.nbin_elements * core.element_bytes),
+            _kib(core.sb_rows * core.sb_row_bits // 8), str(core.nbout_rows),
         )  # fmt: skip
     Console(highlight=False).print(table)
 

@@ -11,14 +11,14 @@ import onnxruntime
 from compiler.bound import layer_of
 from compiler.float_graph import FloatGraph
 from compiler.frontend import load
-from compiler.lowering import lower
 from compiler.model import session
 from compiler.quantise import quantise
 from compiler.segments import segments
-from hw.diannao.config import Config
 from sim.graph import Concat, Graph, Host
 from sim.memory import MemorySettings
 from sim.program import Layer, Program
+
+from .accelerators import MachineConfig, accelerator_of
 
 __all__ = ["Compiled", "Source", "is_batched"]
 
@@ -73,7 +73,7 @@ class Compiled:
 
     floats: FloatGraph
     graph: Graph
-    config: Config
+    config: MachineConfig
     memory: MemorySettings
 
     @classmethod
@@ -82,7 +82,7 @@ class Compiled:
         source: Source,
         batch: int,
         samples: dict[str, np.ndarray],
-        config: Config,
+        config: MachineConfig,
         memory: MemorySettings,
         *,
         strict: bool,
@@ -90,7 +90,9 @@ class Compiled:
     ) -> "Compiled":
         """Compile up to quantisation; lowering follows when a program is asked for."""
         floats = load(source, batch=batch, strict=strict)
-        return cls(floats, quantise(floats, samples, config, preset=preset), config, memory)
+        arithmetic = accelerator_of(config).arithmetic(config)
+        graph = quantise(floats, samples, arithmetic, preset=preset)
+        return cls(floats, graph, config, memory)
 
     @cached_property
     def segments(self) -> list[Graph | Host]:
@@ -100,7 +102,7 @@ class Compiled:
     def programs(self) -> dict[str, Program]:
         """Program of every core segment by the segment's name."""
         return {
-            segment.name: lower(segment, self.config, self.memory)
+            segment.name: accelerator_of(self.config).lower(segment, self.config, self.memory)
             for segment in self.segments
             if isinstance(segment, Graph)
         }
@@ -109,7 +111,8 @@ class Compiled:
     def layers(self) -> list[Layer]:
         """The core's layers in the order of the graph, each tagged with its number."""
         nodes = [node for node in self.graph.nodes if not isinstance(node, Host | Concat)]
-        return [layer_of(node, tag, self.graph, self.config) for tag, node in enumerate(nodes)]
+        arithmetic = accelerator_of(self.config).arithmetic(self.config)
+        return [layer_of(node, tag, self.graph, arithmetic) for tag, node in enumerate(nodes)]
 
     @cached_property
     def _float_session(self) -> onnxruntime.InferenceSession:

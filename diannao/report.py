@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from compiler.bound import limits
-from hw.diannao.config import Config
 from sim.execution import Activity
 from sim.memory import MemorySettings
 from sim.ports import STREAMS
 from sim.program import Layer
+
+from .accelerators import MachineConfig, accelerator_of
 
 __all__ = ["LayerRecord", "Record"]
 
@@ -41,10 +41,10 @@ class LayerRecord:
     stalls: dict[str, int] = field(default_factory=dict)
     bytes: dict[str, int] = field(default_factory=dict)
 
-    def expect(self, layer: Layer, config: Config, memory: MemorySettings) -> None:
+    def expect(self, layer: Layer, config: MachineConfig, memory: MemorySettings) -> None:
         """Count what ``layer`` has to do at least."""
         self.macs += layer.macs
-        cycles = limits(layer, config, memory.bandwidth)
+        cycles = accelerator_of(config).limits(layer, config, memory.bandwidth)
         self.bound_cycles += max(cycles.values())
         _add(self.limits, cycles)
         _add(self.compulsory_bytes, layer.bytes)
@@ -88,7 +88,7 @@ class Record:
     """Everything that a session counts; ``to_json`` is the form of ``--report``."""
 
     model: str
-    config: Config
+    config: MachineConfig
     target: str
     memory: MemorySettings
     images: int = 0

@@ -10,10 +10,8 @@ from typing import Any
 import numpy as np
 import onnx
 
-from compiler.bound import bound_cycles
 from compiler.frontend import load
 from compiler.quantise import SaturationWarning
-from hw.diannao.config import Config
 from hw.errors import UserError
 from sim import golden, host
 from sim.execution import Execution, Progress, Target
@@ -21,6 +19,7 @@ from sim.golden import Result
 from sim.graph import Graph, Host
 from sim.memory import MemorySettings
 
+from .accelerators import MachineConfig, accelerator_of
 from .compiled import Compiled, Source, is_batched
 from .configs import load_config
 from .equality import MismatchError, check_equal
@@ -93,7 +92,7 @@ class Session:
     def __init__(
         self,
         model: Source,
-        config: str | os.PathLike | Config | None = None,
+        config: str | os.PathLike | MachineConfig | None = None,
         target: str = "verilator",
         *,
         settings: Sequence[str] = (),
@@ -306,7 +305,11 @@ class Session:
                 continue
             program = compiled.programs[segment.name]
             bound = sum(
-                bound_cycles(layer, self.config, self._memory.bandwidth)
+                max(
+                    accelerator_of(self.config)
+                    .limits(layer, self.config, self._memory.bandwidth)
+                    .values()
+                )
                 for layer in program.layers.values()
             )
             self._progress(place, 0, round(bound))

@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hw.diannao.config import Config
 from hw.errors import UserError
 from sim.execution import Progress, Target
-from sim.isa import IsaTarget
 from sim.memory import MemorySettings
+
+from .accelerators import MachineConfig, accelerator_of
 
 if TYPE_CHECKING:
     from boards.transport import BoardTarget
@@ -64,7 +64,7 @@ def open_board(target: str, *, every: bool, progress: Progress) -> "BoardTarget"
 
 def make_target(
     name: str,
-    config: Config,
+    config: MachineConfig,
     memory: MemorySettings,
     trace: Path | None,
     window: tuple[int, int] | None,
@@ -74,7 +74,7 @@ def make_target(
     if name == "golden":
         return None
     if name == "isa":
-        return IsaTarget(config)
+        return accelerator_of(config).interpreter(config)
     if name == "icarus":
         from sim.icarus import IcarusTarget
 

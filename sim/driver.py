@@ -1,19 +1,21 @@
 """The driver: runs programs on a core, wherever the core is.
 
-What differs between a simulated core and one on a board is only the transport.
+What differs between a simulated core and one on a board is only the transport. A machine of several
+nodes is as many cores, each with registers and a program of its own.
 """
 
 from collections.abc import Mapping
 from dataclasses import fields, replace
-from typing import Protocol
+from enum import Enum
+from typing import Any, Protocol
 
 import numpy as np
 
-from hw.diannao.config import Config, ConfigError
-from hw.diannao.csr import COUNTERS, IDENTIFICATION, VERSION, read_config, register_map
-from hw.diannao.isa import ErrorCode
+from hw.diannao.config import ConfigError
+from hw.diannao.csr import IDENTIFICATION
 from hw.errors import UserError
 
+from .devices import DEVICES
 from .program import Program, TensorLayout
 
 __all__ = ["CoreError", "CoreTimeoutError", "Driver", "Transport"]
@@ -22,16 +24,23 @@ WATCHDOG = 1 << 20
 """Cycles without any progress after which a program is given up; no memory is as slow as that."""
 
 
+_ID, _VERSION = 0x000, 0x004
+"""Registers that every device has."""
+
+_NODE = 1 << 12
+"""Bytes between the registers of one node and the next."""
+
+
 class CoreError(Exception):
     """The core stopped with an error.
 
     Attributes
     ----------
-    code : ErrorCode
+    code : the device's ErrorCode
     pc : byte offset of the instruction from the start of the program
     """
 
-    def __init__(self, message: str, code: ErrorCode, pc: int):
+    def __init__(self, message: str, code: Enum, pc: int):
         super().__init__(message, code, pc)  # all of them, so that it can be pickled
         self.code = code
         self.pc = pc
@@ -81,43 +90,56 @@ class Driver:
 
     def __init__(self, transport: Transport):
         self._transport = transport
-        self._registers = register_map(Config())
-        identification = self.read("ID")
-        if identification != IDENTIFICATION:
+        identification = transport.read_register(_ID)
+        known = {device.identification: device for device in DEVICES}
+        if identification not in known:
             raise UserError(
                 f"there is no DianNao core: its identification must read {IDENTIFICATION:#010x}, "
                 f"not {identification:#010x}"
             )
-        major, minor = divmod(self.read("VERSION"), 1 << 16)
-        if major != VERSION[0] or minor < VERSION[1]:
+        device = self._device = known[identification]
+        major, minor = divmod(transport.read_register(_VERSION), 1 << 16)
+        if major != device.version[0] or minor < device.version[1]:
             raise UserError(
-                f"the core has version {major}.{minor}, the driver is for {VERSION[0]}."
-                f"{VERSION[1]} and later; generate the core anew"
+                f"the core has version {major}.{minor}, the driver is for {device.version[0]}."
+                f"{device.version[1]} and later; generate the core anew"
             )
         try:
-            self.config = read_config(transport.read_register)
+            self.config: Any = device.read_config(transport.read_register)
         except ConfigError as error:
             raise UserError(f"the core describes itself as impossible: {error}") from error
+        self._registers = device.registers(self.config)
+        self._nodes = range(getattr(self.config, "nodes", 1))
         self._program: Program | None = None
 
     # Registers
 
-    def read(self, register: str) -> int:
+    def read(self, register: str, node: int = 0) -> int:
         """A register's value, by name."""
-        return self._transport.read_register(self._registers[register].offset)
+        return self._transport.read_register(node * _NODE + self._registers[register].offset)
 
-    def write(self, register: str, **values: int) -> None:
+    def write(self, register: str, node: int = 0, **values: int) -> None:
         """Set a register's fields (all others of it to 0), by name."""
         declared = self._registers[register]
-        self._transport.write_register(declared.offset, declared.pack(**values))
+        self._transport.write_register(node * _NODE + declared.offset, declared.pack(**values))
 
-    def status(self) -> dict[str, int]:
+    def status(self, node: int = 0) -> dict[str, int]:
         """The fields of STATUS."""
-        return self._registers["STATUS"].unpack(self.read("STATUS"))
+        return self._registers["STATUS"].unpack(self.read("STATUS", node))
 
     def counters(self) -> dict[str, int]:
-        """The 64-bit counters of the last run."""
-        return {name: self.read(f"{name}_LO") | self.read(f"{name}_HI") << 32 for name in COUNTERS}
+        """The 64-bit counters of the last run: of all nodes together, but CYCLES of the longest."""
+        nodes = [
+            {
+                name: self.read(f"{name}_LO", node) | self.read(f"{name}_HI", node) << 32
+                for name in self._device.counters
+            }
+            for node in self._nodes
+        ]
+        return {
+            name: (max if name == "CYCLES" else sum)(counters[name] for counters in nodes)
+            for name in self._device.counters
+        }
 
     # Programs
 
@@ -129,10 +151,14 @@ class Driver:
         UserError
             If it was compiled for another configuration than the core's.
         """
+        if type(program.config) is not type(self.config):
+            raise UserError(
+                f"the program is none for a {self._device.name}; compile it for this one"
+            )
         differing = [
             f"{field.name} is {getattr(self.config, field.name)!r}, "
             f"not {getattr(program.config, field.name)!r}"
-            for field in fields(Config)
+            for field in fields(self.config)
             if field.name != "name"
             and getattr(self.config, field.name) != getattr(program.config, field.name)
         ]
@@ -178,43 +204,62 @@ class Driver:
         """Start the loaded program."""
         program = self.program
         self._idle()
-        self.write("PROGRAM_LO", address=program.address & 0xFFFFFFFF)
-        self.write("PROGRAM_HI", address=program.address >> 32)
-        self.write("PROGRAM_SIZE", size=8 * len(program.words))
-        self.write("WATCHDOG", cycles=WATCHDOG)
-        self.write("IRQ_STATUS", done=1, error=1)
-        self.write("IRQ_ENABLE", done=1, error=1)
-        self.write("CONTROL", start=1)
+        for node, (address, words) in enumerate(program.nodes):
+            self.write("PROGRAM_LO", node, address=address & 0xFFFFFFFF)
+            self.write("PROGRAM_HI", node, address=address >> 32)
+            self.write("PROGRAM_SIZE", node, size=8 * len(words))
+            self.write("WATCHDOG", node, cycles=WATCHDOG)
+            self.write("IRQ_STATUS", node, done=1, error=1)
+            self.write("IRQ_ENABLE", node, done=1, error=1)
+        for node in self._nodes:
+            self.write("CONTROL", node, start=1)
 
     def finish(self, timeout: int | None = None) -> None:
         """Wait for the end of the program; see ``run``."""
-        if not self._transport.wait(timeout):
+        running = set(self._nodes)
+        while running:
+            if not self._transport.wait(timeout):
+                self.reset()
+                raise CoreTimeoutError(f"the program did not come to its end in {timeout} cycles")
+            for node in sorted(running):
+                if len(self._nodes) > 1 and self.status(node)["busy"]:
+                    continue
+                running.remove(node)
+                self.write("IRQ_STATUS", node, done=1, error=1)
+                self._idle(node)
+                if self.status(node)["error"]:
+                    self._fail(node)
+
+    def _fail(self, node: int) -> None:
+        """Raise the error of a node; the others are stopped."""
+        code = self._device.errors(self.read("ERROR", node))
+        pc = self.read("ERROR_PC", node)
+        if len(self._nodes) > 1:
             self.reset()
-            raise CoreTimeoutError(f"the program did not come to its end in {timeout} cycles")
-        self.write("IRQ_STATUS", done=1, error=1)
-        self._idle()
-        if self.status()["error"]:
-            code, pc = ErrorCode(self.read("ERROR")), self.read("ERROR_PC")
-            raise CoreError(self._describe(code, pc), code, pc)
+        raise CoreError(self._describe(code, pc, node), code, pc)
 
     def reset(self) -> None:
         """Stop whatever runs; what is outstanding on the buses is finished first."""
-        self.write("CONTROL", reset=1)
-        self._idle()
-        self.write("IRQ_STATUS", done=1, error=1)
+        for node in self._nodes:
+            self.write("CONTROL", node, reset=1)
+        for node in self._nodes:
+            self._idle(node)
+            self.write("IRQ_STATUS", node, done=1, error=1)
 
-    def _idle(self) -> None:
+    def _idle(self, node: int = 0) -> None:
         """Wait until the core can be started."""
         for _ in range(100_000):
-            if not self.status()["busy"]:
+            if not self.status(node)["busy"]:
                 return
         raise CoreTimeoutError("the core stays busy; is its memory answering?")
 
-    def _describe(self, code: ErrorCode, pc: int) -> str:
+    def _describe(self, code: Enum, pc: int, node: int) -> str:
         where = f"byte {pc:#x} of the program"
-        word = pc // 8
-        if word < len(self.program.words):
-            tag = int(self.program.words[word]) >> 48
+        if len(self._nodes) > 1:
+            where += f" of node {node}"
+        words, word = self.program.nodes[node][1], pc // 8
+        if word < len(words):
+            tag = int(words[word]) >> 48
             if tag in self.program.layers:
                 where += f", layer {self.program.layers[tag].name!r}"
         return f"the core stopped with {code.name} at {where}"

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from hw.dadiannao.config import NodeConfig
 from hw.diannao.config import Config
 
 __all__ = ["STREAMS", "MemoryPort", "memory_ports"]
@@ -28,8 +29,15 @@ class MemoryPort:
     streams: tuple[str, ...]
 
 
-def memory_ports(config: Config) -> tuple[MemoryPort, ...]:
+def memory_ports(config: Config | NodeConfig) -> tuple[MemoryPort, ...]:
     """The ports of the core of ``config``; with ``shared_port`` they all are ``bus``."""
+    if isinstance(config, NodeConfig):
+        # All loads of a node have the identifier that is NBin's in a core.
+        reads = ("nbin", "sb", "cp", "cp") * config.nodes
+        return (
+            MemoryPort("bus", config.bus_port, False, reads),
+            MemoryPort("bus", config.bus_port, True, ("nbout",) * 4 * config.nodes),
+        )
     if config.shared_port:
         width = config.nbin_port
         return (

@@ -90,6 +90,11 @@ class Program:
     tensors: dict[str, TensorLayout]
     layers: dict[int, Layer] = field(default_factory=dict)
 
+    @property
+    def nodes(self) -> list[tuple[int, np.ndarray]]:
+        """(address, words) of the program of every node that takes part: here, of the core."""
+        return [(self.address, self.words)]
+
     def memory(self) -> np.ndarray:
         """A fresh memory (uint8) of ``memory_size`` bytes with image and program in place."""
         memory = np.zeros(self.memory_size, dtype=np.uint8)

@@ -12,7 +12,7 @@ from hw.diannao.config import Config
 from hw.errors import UserError
 from sim.execution import Progress
 
-from ..configs import load_config
+from ..configs import load_core
 from ..energy import measured_costs
 from ..files import make_folder, write_all
 from .activity import Activity
@@ -73,7 +73,7 @@ def synthesise(
     if not 0 <= macro_delay < math.inf:
         raise UserError(f"--macro-delay must be 0 or more, not {macro_delay}")
     check_top(top)
-    core = load_config(config, settings)
+    core = load_core("synth", config, settings)
     yosys = Yosys()
     progress("reading the library")
     library = Library(Path(liberty))

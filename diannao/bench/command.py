@@ -10,7 +10,7 @@ from rich.console import Console
 
 from hw.errors import UserError
 
-from ..configs import DEFAULT, load_config
+from ..configs import DEFAULT, load_core
 from ..console import showing_progress
 from ..files import check_writable, replacing
 from ..roofline import check_plot, plot
@@ -69,7 +69,7 @@ def bench_command(
     the peers, 32 bytes per cycle). Every output on the RTL is compared with the golden model.
     """
     wanted = [_find(name) for name in layers or LAYERS]
-    core = load_config(config, settings or [])
+    core = load_core("bench", config, settings or [])
     if figure is not None:
         check_plot(figure)
     for path in (report, page):

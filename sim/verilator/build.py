@@ -11,13 +11,13 @@ from pathlib import Path
 from amaranth.lib import data
 
 import hw
-from hw.diannao.config import Config
 from hw.diannao.events import Events
 from hw.errors import UserError
 
 from .. import cosim, sharing
 from ..cache import cached, digest
 from ..cosim import simulator_environment, to_verilog
+from ..devices import MachineConfig, device_of
 from ..ports import STREAMS, MemoryPort
 
 __all__ = ["TRACES", "Compiler", "build", "core_verilog", "run"]
@@ -36,7 +36,7 @@ _VERILATE = ("--cc", "-O3", "--x-assign", "fast", "--x-initial", "fast", "--no-t
 _COMPILE = ("-std=c++17", "-O3", "-march=native", "-fPIC", "-fvisibility=hidden", "-w")
 
 
-def core_verilog(config: Config) -> str:
+def core_verilog(config: MachineConfig) -> str:
     """SystemVerilog of the core (module name "core"), kept until its sources change."""
     generator = [*sorted(Path(hw.__file__).parent.rglob("*.py")), *map(Path, _TO_VERILOG)]
     sources = [path.read_bytes() for path in generator]
@@ -44,10 +44,8 @@ def core_verilog(config: Config) -> str:
     key = digest(repr(config), *tools, *sources)
 
     def make(folder: Path):
-        from hw.diannao.core import Core  # elaboration only if it is needed
-
         log.info("generating Verilog of %s", config.name)
-        (folder / "core.sv").write_text(to_verilog(Core(config=config), "core"))
+        (folder / "core.sv").write_text(to_verilog(device_of(config).component(config), "core"))
 
     return (cached("verilog", key, make) / "core.sv").read_text()
 
@@ -58,7 +56,7 @@ def _ports_header(ports: tuple[MemoryPort, ...]) -> str:
     lines = []
     for number, port in enumerate(ports):
         lines.append(
-            f"static constexpr int stream_{number}[16] = "
+            f"static constexpr int stream_{number}[{len(port.streams)}] = "
             f"{{{', '.join(str(STREAMS.index(stream)) for stream in port.streams)}}};"
         )
         lists["WRITE_PORTS" if port.writes else "READ_PORTS"].append(

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from hw.diannao.config import Config
 from hw.diannao.events import Stall
 from hw.errors import UserError
 
+from ..devices import MachineConfig
 from ..driver import Driver
 from ..execution import Activity, Execution, Progress
 from ..memory import MemorySettings
@@ -71,7 +71,7 @@ class VerilatorTarget:
 
     def __init__(
         self,
-        config: Config,
+        config: MachineConfig,
         settings: MemorySettings | None = None,
         *,
         trace: Path | None = None,

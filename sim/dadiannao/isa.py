@@ -1,0 +1,42 @@
+"""The interpreter of machines as a target."""
+
+import numpy as np
+
+from hw.dadiannao.config import NodeConfig
+
+from ..execution import Activity, Execution
+from ..program import Program
+from .interpreter import Machine
+
+__all__ = ["MachineIsaTarget"]
+
+
+class MachineIsaTarget:
+    """Executes programs in the interpreter of DaDianNao machines."""
+
+    def __init__(self, config: NodeConfig):
+        self._config = config
+
+    def run(self, program: Program, inputs: dict[str, np.ndarray]) -> Execution:
+        """Execute ``program``; see ``sim.execution.Target``."""
+        memory = program.memory()
+        for name, layout in program.inputs.items():
+            layout.write(memory, inputs[name])
+        machine = Machine(self._config, memory)
+        done = machine.run([(address, 8 * len(words)) for address, words in program.nodes])
+        layers: dict[int, Activity] = {}
+        for node in done.nodes:
+            for tag, work in node.items():
+                layer = layers.setdefault(tag, Activity())
+                # Nodes work at the same time: the one that does most counts.
+                layer.cycles = max(layer.cycles, work.active + work.parameters)
+                layer.active = max(layer.active, work.active)
+                for stream, count in work.bytes.items():
+                    layer.bytes[stream] += count
+        return Execution(
+            tensors={name: layout.read(memory) for name, layout in program.tensors.items()},
+            source="isa", cycles=None, layers=layers, bytes=done.bytes,
+        )  # fmt: skip
+
+    def close(self) -> None:
+        """Nothing is held."""
