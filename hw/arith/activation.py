@@ -1,10 +1,11 @@
 """Piecewise-linear functions with a reloadable table: the activation unit of NFU-3."""
 
-from amaranth.hdl import Cat, Module, Signal, signed, unsigned
+from amaranth.hdl import C, Cat, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from .interpolate import Interpolate, Segment
+from ..memory.ram import Ram
+from .interpolate import Interpolate, Segment, choose
 from .numbers import NO_MIRROR, compensation
 from .pipeline import delay
 
@@ -18,9 +19,11 @@ class PiecewiseLinear(wiring.Component):
     multiplier per lane forms the product, the result is rounded and saturated. All lanes share the
     table. (Paper: NFU-3, section 5.2: 16 segments, coefficients from a small RAM.)
 
-    The table is a shift register of parameter words: ``load`` moves it down by ``lanes`` words and
-    puts ``words`` on top, so the last ``2 * segments`` words loaded stay, the oldest lowest. Loads
-    and data keep their order: ``x`` of an earlier advance uses the table as it was.
+    The table behaves as a shift register of parameter words: ``load`` moves it down by ``lanes``
+    words and puts ``words`` on top, so the last ``2 * segments`` words loaded stay, the oldest
+    lowest. Loads and data keep their order: ``x`` of an earlier advance uses the table as it was.
+    If whole segments are loaded, by one or two words at a time, the coefficients lie in a memory
+    for each lane instead, which is smaller.
 
     Latency is ``stages`` advances, throughput ``lanes`` results per advance. The output is
     registered; from two stages on also the coefficients, and more registers go to the multiplier.
@@ -33,6 +36,7 @@ class PiecewiseLinear(wiring.Component):
     segments : segments of the table, 2 or more
     max_scale : largest shift
     stages : pipeline registers, 1 or more
+    paired : words are loaded in pairs, the two of a segment one after the other
 
     Members
     -------
@@ -58,7 +62,7 @@ class PiecewiseLinear(wiring.Component):
 
     def __init__(
         self, *, width: int, drop: int, style: str, lanes: int, segments: int, max_scale: int,
-        stages: int,
+        stages: int, paired: bool = False,
     ):  # fmt: skip
         if lanes < 1:
             raise ValueError(f"lanes must be 1 or more, not {lanes!r}")
@@ -73,6 +77,7 @@ class PiecewiseLinear(wiring.Component):
         self.segments = segments
         self.max_scale = max_scale
         self.stages = stages
+        self.in_memory = stages > 1 and (lanes == 2 or (lanes == 1 and paired))
         super().__init__(
             {
                 "enable": In(1),
@@ -100,12 +105,14 @@ class PiecewiseLinear(wiring.Component):
             for _ in range(self.lanes)
         ]  # fmt: skip
 
-        table = Signal(data.ArrayLayout(Segment(width), self.segments), reset_less=True)
-        with m.If(self.enable & self.load):
-            m.d.sync += table.eq(Cat(table, self.words)[-len(table.as_value()) :])
+        starts = Signal(data.ArrayLayout(signed(width), self.segments), reset_less=True)
+        if self.in_memory:
+            self._table_in_memories(m, lanes, starts)
+        else:
+            self._table_in_registers(m, lanes, starts)
 
         # What does not depend on the lane: a mirrored table turns b into reflection - b.
-        mirror = table[0].start
+        mirror = starts[0]
         reflection = Signal(signed(2 * width))
         m.d.comb += reflection.eq(
             (mirror.as_unsigned() << self.scale) - 2 * compensation(width, self.drop)
@@ -120,10 +127,68 @@ class PiecewiseLinear(wiring.Component):
             m.d.comb += [
                 lane.enable.eq(self.enable),
                 lane.x.eq(self.x[k]),
-                lane.table.eq(table),
+                lane.starts.eq(starts),
                 lane.mirrored.eq(mirror != NO_MIRROR),
                 lane.reflection.eq(reflection),
                 lane.scale.eq(scale),
                 self.y[k].eq(lane.y),
             ]
         return m
+
+    def _table_in_registers(self, m: Module, lanes: list[Interpolate], starts: data.View):
+        table = Signal(data.ArrayLayout(Segment(self.width), self.segments), reset_less=True)
+        with m.If(self.enable & self.load):
+            m.d.sync += table.eq(Cat(table, self.words)[-len(table.as_value()) :])
+        segments = [table[k] for k in range(self.segments)]
+        m.d.comb += [starts[k].eq(segment.start) for k, segment in enumerate(segments)]
+        for lane in lanes:
+            coefficients = Signal(3 * self.width)
+            m.d.comb += coefficients.eq(
+                choose([Cat(segment.a, segment.b) for segment in segments], lane.reached)
+            )
+            self._coefficients(
+                m, lane,
+                delay(m, coefficients, lane.to_coefficients, enable=self.enable, name="chosen"),
+            )  # fmt: skip
+
+    def _table_in_memories(self, m: Module, lanes: list[Interpolate], starts: data.View):
+        """A ring of segments, the oldest in row ``oldest``."""
+        oldest = Signal(range(self.segments))
+        segment = Signal(Segment(self.width))
+        write = Signal()
+        if self.lanes == 2:
+            m.d.comb += [segment.eq(self.words.as_value()), write.eq(self.enable & self.load)]
+        else:
+            first = Signal(2 * self.width, reset_less=True)
+            second = Signal()
+            m.d.comb += [
+                segment.eq(Cat(first, self.words)),
+                write.eq(self.enable & self.load & second),
+            ]
+            with m.If(self.enable & self.load):
+                m.d.sync += [first.eq(self.words), second.eq(~second)]
+        with m.If(write):
+            m.d.sync += [
+                starts.eq(Cat(starts, segment.start)[self.width :]),
+                oldest.eq(self._row(oldest, 1)),
+            ]
+        for k, lane in enumerate(lanes):
+            ram = Ram(shape=unsigned(3 * self.width), depth=self.segments)
+            m.submodules[f"coefficients_{k}"] = ram
+            number = Signal(range(self.segments), name=f"number_{k}")
+            m.d.comb += [
+                number.eq(choose([C(n) for n in range(self.segments)], lane.reached)),
+                ram.write_row.eq(oldest),
+                ram.write.eq(write),
+                ram.write_data.eq(Cat(segment.a, segment.b)),
+                ram.read_row.eq(self._row(oldest, number)),
+                ram.read.eq(self.enable),
+            ]
+            self._coefficients(m, lane, ram.read_data)
+
+    def _row(self, oldest, number):
+        total = oldest + number
+        return Mux(total >= self.segments, total - self.segments, total)
+
+    def _coefficients(self, m: Module, lane: Interpolate, bits):
+        m.d.comb += [lane.slope.eq(bits[: self.width]), lane.offset.eq(bits[self.width :])]

@@ -1,6 +1,6 @@
-"""One lane of a piecewise-linear function: from a number and a table of segments to the result."""
+"""One lane of a piecewise-linear function: from a number and its segment to the result."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
+from amaranth.hdl import Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -8,7 +8,7 @@ from .multiplier import Multiplier
 from .pipeline import delay
 from .requantise import Requantise
 
-__all__ = ["Interpolate", "Segment"]
+__all__ = ["Interpolate", "Segment", "choose"]
 
 
 class Segment(data.StructLayout):
@@ -24,11 +24,12 @@ class Segment(data.StructLayout):
 class Interpolate(wiring.Component):
     """y = (a[i] * x + b[i]) / 2**scale on segment i, rounded and saturated.
 
-    One comparator per breakpoint finds the segment, one truncated multiplier forms the product.
+    One comparator per breakpoint tells where x is, one truncated multiplier forms the product. The
+    coefficients come from outside.
 
-    Latency is ``stages`` advances, throughput one result per advance. The output is registered;
-    from two stages on also the coefficients, and more registers go to the multiplier. Registers are
-    not reset.
+    Latency is ``stages`` advances, throughput one result per advance. The output is registered; of
+    two stages and more the first ends at the coefficients, and more registers go to the multiplier.
+    Registers are not reset.
 
     Parameters
     ----------
@@ -41,17 +42,21 @@ class Interpolate(wiring.Component):
     -------
     enable : In(1), the pipeline advances
     x : In(signed(width))
-    table : In(ArrayLayout(Segment(width), segments)), belongs to ``x``
+    starts : In(ArrayLayout(signed(width), segments)), where the segments begin; belongs to ``x``
+    reached : Out(segments), the segments that begin at or below ``x``, for ``choose``
+    slope, offset : In, of the segment of ``x``; of two stages and more, an advance later
     mirrored : In(1), belongs to ``x``: a negative x uses the segment of ~x, and reflection - b
-    reflection : In(signed(2 * width)), belongs to the coefficients: of two stages and more, an
-        advance later than ``x``
+    reflection : In(signed(2 * width)), comes with the coefficients
     scale : In(range(max_scale + 1)), belongs to the product: ``stages`` - 1 advances after ``x``
     y : Out(signed(width))
     """
 
     enable: Signal
     x: Signal
-    table: data.View
+    starts: data.View
+    reached: Signal
+    slope: Signal
+    offset: Signal
     mirrored: Signal
     reflection: Signal
     scale: Signal
@@ -70,7 +75,10 @@ class Interpolate(wiring.Component):
             {
                 "enable": In(1),
                 "x": In(signed(width)),
-                "table": In(data.ArrayLayout(Segment(width), segments)),
+                "starts": In(data.ArrayLayout(signed(width), segments)),
+                "reached": Out(segments),
+                "slope": In(signed(width)),
+                "offset": In(signed(2 * width)),
                 "mirrored": In(1),
                 "reflection": In(signed(2 * width)),
                 "scale": In(range(max_scale + 1)),
@@ -91,18 +99,12 @@ class Interpolate(wiring.Component):
         def registered(value: Value, stages: int, name: str):
             return delay(m, value, stages, enable=self.enable, name=name)
 
-        # Segment and coefficients.
+        # The segment.
         reflect = self.mirrored & self.x[-1]
         key = Signal(signed(width))
         m.d.comb += key.eq(self.x ^ reflect.replicate(width))
-        coefficients = Signal(3 * width)
-        m.d.comb += coefficients.eq(
-            _select(
-                [self.table[k] for k in range(self.segments)], lambda segment: key >= segment.start
-            )
-        )
-        coefficients = registered(coefficients, self.to_coefficients, "chosen")
-        a, b = coefficients[:width].as_signed(), coefficients[width:].as_signed()
+        for k in range(self.segments):
+            m.d.comb += self.reached[k].eq(key >= self.starts[k])
         x = registered(self.x, self.to_coefficients, "x")
         reflect = registered(reflect, self.to_coefficients, "reflect")
 
@@ -114,8 +116,8 @@ class Interpolate(wiring.Component):
         m.d.comb += [
             multiplier.enable.eq(self.enable),
             multiplier.x.eq(x),
-            multiplier.w[0].eq(a),
-            offset.eq(Mux(reflect, self.reflection - b, b)),
+            multiplier.w[0].eq(self.slope),
+            offset.eq(Mux(reflect, self.reflection - self.offset, self.offset)),
         ]
         offset = registered(offset, in_multiplier, "offset_register")
 
@@ -131,10 +133,10 @@ class Interpolate(wiring.Component):
         return m
 
 
-def _select(segments: list, reaches) -> Value:
-    """Coefficients of the last segment that ``reaches`` says x reaches; the starts ascend."""
-    if len(segments) == 1:
-        return Cat(segments[0].a, segments[0].b)
-    middle = len(segments) // 2
-    upper, lower = _select(segments[middle:], reaches), _select(segments[:middle], reaches)
-    return Mux(reaches(segments[middle]), upper, lower)
+def choose(values: list, reached: Value) -> Value:
+    """The value that belongs to the last segment reached; the starts ascend."""
+    if len(values) == 1:
+        return values[0]
+    middle = len(values) // 2
+    upper = choose(values[middle:], reached[middle:])
+    return Mux(reached[middle], upper, choose(values[:middle], reached[:middle]))

@@ -109,7 +109,7 @@ class Nfu3(wiring.Component):
         m.submodules.function = function = PiecewiseLinear(
             width=self.width, drop=self.drop, style=self.multiplier, lanes=lanes,
             segments=self.segments, max_scale=(1 << len(control.scale)) - 1,
-            stages=self.stages - to_function,
+            stages=self.stages - to_function, paired=self.tn % 2 == 0,
         )  # fmt: skip
         is_table = registered(control.op == Op.TABLE, to_function, "is_table")
         valid = registered(valid, to_function, "valid", reset_less=False)

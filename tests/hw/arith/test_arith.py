@@ -60,16 +60,16 @@ def test_requantise(bench, input_width, width, max_shift):
 
 
 @pytest.mark.parametrize(
-    ("width", "drop", "style", "lanes", "segments", "max_scale", "stages"),
+    ("width", "drop", "style", "lanes", "segments", "max_scale", "stages", "paired"),
     [
-        (8, 3, "array", 3, 7, 15, 1),
-        (16, 8, "array", 2, 16, 31, 2),
-        (16, 0, "dsp", 1, 2, 31, 4),
+        (8, 3, "array", 3, 7, 15, 1, False),
+        (16, 8, "array", 2, 16, 31, 2, False),
+        (16, 0, "dsp", 1, 5, 31, 4, True),
     ],
 )
-def test_activation(bench, width, drop, style, lanes, segments, max_scale, stages):
+def test_activation(bench, width, drop, style, lanes, segments, max_scale, stages, paired):
     parameters = {
         "width": width, "drop": drop, "style": style, "lanes": lanes, "segments": segments,
-        "max_scale": max_scale, "stages": stages,
+        "max_scale": max_scale, "stages": stages, "paired": paired,
     }  # fmt: skip
     run(bench, PiecewiseLinear(**parameters), "activation", parameters)
