@@ -2,14 +2,14 @@
 
 from typing import Any
 
-from amaranth.hdl import Module, Mux, Signal, signed
+from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import enum, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..arith.pipeline import delay
 from ..arith.tree import Reduction, ReductionTree
 from ..memory.ram import Ram
-from .layouts import Control, Op, PartialPort, Products, Sums, words
+from .layouts import Control, Op, PartialPort, Products, Sums, lanes, words
 
 __all__ = ["Nfu2"]
 
@@ -33,12 +33,13 @@ class Nfu2(wiring.Component):
     goes to NFU-3 if it is the ``last``, else back into NBout's row. BIAS writes its words into the
     bias row, TABLE hands them to NFU-3.
 
-    NBout and the bias buffer are read one advance ahead. A row that the step just before wrote is
-    taken from the partial-sum registers instead, so one step per cycle is exact whatever the rows.
-    The pipeline advances when the output is empty or accepted.
+    NBout and the bias buffer are read one advance before the base is chosen. A row that has been
+    written since is taken from the adders or the partial-sum registers instead, so one step per
+    cycle is exact whatever the rows. The pipeline advances when the output is empty or accepted.
 
     Latency is ``stages`` advances: the trees' registers, and the partial-sum registers as the last.
-    With a single stage the sums leave combinationally behind the trees' registers.
+    From three stages on there are registers with operand and base between them. With a single stage
+    the sums leave combinationally behind the trees' registers.
 
     Parameters
     ----------
@@ -89,61 +90,70 @@ class Nfu2(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        to_accumulate = max(self.stages - 1, 1)  # registers in front of the accumulation stage
+        # Registers in front of the accumulation stage. With two and more, its operands are the last
+        # of them: what is added, and what it is added to.
+        to_accumulate = max(self.stages - 1, 1)
+        to_operands = int(to_accumulate > 1)
         advance = Signal()
         m.d.comb += [advance.eq(~self.o.valid | self.o.ready), self.i.ready.eq(advance)]
 
         def registered(value, stages: int, name: str, **options):
             return delay(m, value, stages, enable=advance, name=name, **options)
 
-        # Adder trees, and what goes around them.
-        trees = []
+        # Steps on their way: ``ahead[0]`` is in the accumulation stage, ``ahead[k]`` comes k
+        # advances later.
+        ahead = [(self.i.payload.control, self.i.valid)]
+        for stage in range(to_accumulate):
+            control, valid = ahead[0]
+            control = registered(control, 1, f"control_{stage}")
+            valid = registered(valid, 1, f"valid_{stage}", reset_less=False)
+            ahead.insert(0, (control, valid))
+        control, valid = ahead[0]
+
+        # Adder trees, or what goes around them.
+        to_trees = to_accumulate - to_operands
+        bypass = registered(self.i.payload.bypass, to_trees, "bypass")
+        is_mac = ahead[to_operands][0].op == Op.MAC
+        operands = Signal(lanes(self.acc_width, self.tn))
         for n in range(self.tn):
             tree = ReductionTree(
-                operation=Reduction.ADD, width=2 * self.width, count=self.ti, stages=to_accumulate
+                operation=Reduction.ADD, width=2 * self.width, count=self.ti, stages=to_trees
             )
             m.submodules[f"tree_{n}"] = tree
-            m.d.comb += [tree.enable.eq(advance), tree.i.eq(self.i.payload.products[n])]
-            trees.append(tree.o)
-        bypass = registered(self.i.payload.bypass, to_accumulate, "bypass")
+            m.d.comb += [
+                tree.enable.eq(advance),
+                tree.i.eq(self.i.payload.products[n]),
+                operands[n].eq(Mux(is_mac, tree.o, bypass[n])),
+            ]
+        operands = registered(operands, to_operands, "operands")
 
-        # The step in the accumulation stage and the one that follows it.
-        control_ahead = registered(self.i.payload.control, to_accumulate - 1, "control_ahead")
-        valid_ahead = registered(self.i.valid, to_accumulate - 1, "valid_ahead", reset_less=False)
-        control = registered(control_ahead, 1, "control")
-        valid = registered(valid_ahead, 1, "valid", reset_less=False)
-        from_bias, from_nothing, parks = Signal(), Signal(), Signal()
-        m.d.comb += [
-            from_bias.eq((control_ahead.op == Op.MAC) & control_ahead.first),
-            from_nothing.eq(
-                (control_ahead.op == Op.BIAS)
-                | (control_ahead.op == Op.TABLE)
-                | (control_ahead.first & ~from_bias)
-            ),
-            parks.eq(valid & (control.op != Op.BIAS) & (control.op != Op.TABLE) & ~control.last),
-        ]
-
-        # Memories: read for the following step, written by this one.
+        # Memories, read one advance before the base is chosen.
         sums = Signal.like(self.o.payload.sums)
+        parks = Signal()
+        m.d.comb += parks.eq(
+            valid & (control.op != Op.BIAS) & (control.op != Op.TABLE) & ~control.last
+        )
+        reading, reading_valid = ahead[to_operands + 1]
+        from_bias, from_nothing = _base_of(m, reading)
         m.submodules.bias = bias = Ram(
             shape=words(self.width, self.tn), depth=max(2, self.bias_rows)
         )
         m.d.comb += [
-            bias.read_row.eq(control_ahead.bias),
-            bias.read.eq(advance & valid_ahead & from_bias),
+            bias.read_row.eq(reading.bias),
+            bias.read.eq(advance & reading_valid & from_bias),
             bias.write_row.eq(control.bias),
             bias.write.eq(advance & valid & (control.op == Op.BIAS)),
-            bias.write_data.eq(bypass),
-            self.partial.read_row.eq(control_ahead.row),
-            self.partial.read.eq(advance & valid_ahead & ~from_bias & ~from_nothing),
+            *(bias.write_data[n].eq(operands[n]) for n in range(self.tn)),
+            self.partial.read_row.eq(reading.row),
+            self.partial.read.eq(advance & reading_valid & ~from_bias & ~from_nothing),
             self.partial.write_row.eq(control.row),
             self.partial.write.eq(advance & parks),
             self.partial.write_data.eq(sums),
         ]
 
         # Base of the accumulation. A row that is written while it is read is still at hand.
-        same_partial = parks & (control.row == control_ahead.row)
-        same_bias = valid & (control.op == Op.BIAS) & (control.bias == control_ahead.bias)
+        same_partial = parks & (control.row == reading.row)
+        same_bias = valid & (control.op == Op.BIAS) & (control.bias == reading.bias)
         chosen = Signal(_Base)
         with m.If(advance):
             with m.If(from_nothing):
@@ -161,13 +171,20 @@ class Nfu2(wiring.Component):
                 m.d.comb += base.eq(self.partial.read_data)
             with m.Case(_Base.LATEST):
                 m.d.comb += base.eq(latest)
+        if to_operands:
+            # So is a row that is written while the base is chosen.
+            adding, _ = ahead[1]
+            from_bias, from_nothing = _base_of(m, adding)
+            same_partial = parks & (control.row == adding.row)
+            same_bias = valid & (control.op == Op.BIAS) & (control.bias == adding.bias)
+            with m.If(~from_nothing & Mux(from_bias, same_bias, same_partial)):
+                m.d.comb += base.eq(sums)
+            base = registered(base, 1, "base")
 
         # Accumulation.
-        is_mac = control.op == Op.MAC
         takes_larger = (control.op == Op.MAX) & ~control.first
         for n in range(self.tn):
-            operand = Signal(signed(self.acc_width), name=f"operand{n}")
-            m.d.comb += operand.eq(Mux(is_mac, trees[n], bypass[n]))
+            operand = operands[n]
             larger = Mux(base[n] > operand, base[n], operand)
             m.d.comb += sums[n].eq(Mux(takes_larger, larger, base[n] + operand))
         with m.If(advance & valid):
@@ -182,3 +199,15 @@ class Nfu2(wiring.Component):
             self.o.payload.sums.eq(latest if to_output else sums),
         ]
         return m
+
+
+def _base_of(m: Module, control) -> tuple[Signal, Signal]:
+    """Whether a step starts from the bias row, and whether from nothing."""
+    from_bias, from_nothing = Signal(), Signal()
+    m.d.comb += [
+        from_bias.eq((control.op == Op.MAC) & control.first),
+        from_nothing.eq(
+            (control.op == Op.BIAS) | (control.op == Op.TABLE) | (control.first & ~from_bias)
+        ),
+    ]
+    return from_bias, from_nothing
