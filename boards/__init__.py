@@ -4,9 +4,10 @@
 
     catalog     which boards there are: platform, configuration, memory, clock
     top         BoardTop: core, memory and host link; what is simulated is what is built
-    memory/     memories: on the chip (block RAM, SPRAM), and others with pins of their own
+    memory/     memories: on the chip (block RAM, SPRAM), and SDRAM with pins of its own
     registers   the board's registers beside those of the core: memory size, clock, session
     platform    BoardTop on the pins of an amaranth-boards platform, clock generation
+    sdram_pads  registers at an SDRAM's pins, and when its clock comes
     build       synthesis, place and route, bitstream, report
     netlist     synthesis alone: the netlist, and what each module takes of the device
     frames, serial_link, transport     the host's end: checked frames, words, driver and target
