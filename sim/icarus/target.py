@@ -5,15 +5,16 @@ import os
 import pickle
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from unittest import mock
 
 import numpy as np
 
-from hw.diannao.config import Config
 from hw.errors import UserError
 
 from ..cosim import simulator_environment
+from ..devices import MachineConfig
 from ..execution import Execution, Progress
 from ..memory import MemorySettings
 from ..program import Program
@@ -32,6 +33,8 @@ class IcarusTarget:
     config : the core
     settings : the memory; without random pauses
     progress : told what is being done
+    sources : Verilog files of a module ``core``, instead of what is generated for ``config``; for a
+        netlist, say
 
     Raises
     ------
@@ -41,9 +44,11 @@ class IcarusTarget:
 
     def __init__(
         self,
-        config: Config,
+        config: MachineConfig,
         settings: MemorySettings | None = None,
         progress: Progress | None = None,
+        *,
+        sources: Sequence[Path] = (),
     ):
         if shutil.which("iverilog") is None:
             raise UserError("Icarus Verilog is not installed; install it: apt-get install iverilog")
@@ -52,6 +57,7 @@ class IcarusTarget:
             raise UserError("the target icarus has no memory with random pauses; use verilator")
         self._config = config
         self._progress = progress
+        self._sources = list(sources)
         self._folder = Path(tempfile.mkdtemp(prefix="diannao-icarus-"))
         self._built = False
 
@@ -67,13 +73,14 @@ class IcarusTarget:
         with mock.patch.dict(os.environ, environment, clear=True):
             runner = get_runner("icarus")
             runner.log.setLevel(log.getEffectiveLevel())
-            source = self._folder / "core.sv"
             if not self._built:
                 if self._progress is not None:
                     self._progress(f"building the Icarus model of {self._config.name}")
-                source.write_text(core_verilog(self._config))
+                if not self._sources:
+                    self._sources = [self._folder / "core.sv"]
+                    self._sources[0].write_text(core_verilog(self._config))
             runner.build(
-                sources=[source], hdl_toplevel="core", build_dir=self._folder / "build",
+                sources=self._sources, hdl_toplevel="core", build_dir=self._folder / "build",
                 always=not self._built, timescale=("1ns", "1ps"),
                 log_file=self._folder / "build.log",
             )  # fmt: skip
