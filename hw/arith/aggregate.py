@@ -17,7 +17,7 @@ from amaranth.lib.wiring import In, Out
 from .multiplier import Multiplier
 from .tree import Reduction, ReductionTree
 
-__all__ = ["JoinableProducts", "JoinableTree"]
+__all__ = ["JoinableAdder", "JoinableProducts", "JoinableTree"]
 
 
 def _check(width: int, ti: int):
@@ -182,4 +182,64 @@ class JoinableTree(wiring.Component):
                 ]
         low, high = self._trees
         m.d.comb += self.whole.eq(low.o + (high.o << self.width))
+        return m
+
+
+class JoinableAdder(wiring.Component):
+    """Two accumulators' adders and comparators: sums, or the larger ones; combinational.
+
+    Apart, each of the two numbers has its own result. Joined, they are the halves of one number of
+    twice the width, the low one first: the carry goes on, and the comparison decides for both.
+    Sums wrap.
+
+    Parameters
+    ----------
+    width : bits of a number
+
+    Members
+    -------
+    joined : In(1)
+    larger : In(1), the larger of ``a`` and ``b`` instead of their sum
+    a, b : In(ArrayLayout(signed(width), 2))
+    o : Out(ArrayLayout(signed(width), 2))
+    """
+
+    joined: Signal
+    larger: Signal
+    a: data.View
+    b: data.View
+    o: data.View
+
+    def __init__(self, *, width: int):
+        _check(width, 2)
+        self.width = width
+        pair = data.ArrayLayout(signed(width), 2)
+        super().__init__(
+            {"joined": In(1), "larger": In(1), "a": In(pair), "b": In(pair), "o": Out(pair)}
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        low = Signal(self.width + 1)
+        high = Signal(self.width)
+        m.d.comb += [
+            low.eq(self.a[0].as_unsigned() + self.b[0].as_unsigned()),
+            high.eq(self.a[1] + self.b[1] + (low[-1] & self.joined)),
+        ]
+        # The low half's comparison has no sign when joined.
+        signs = [Cat(v[0], v[0][-1] & ~self.joined).as_signed() for v in (self.a, self.b)]
+        above = Signal(2)
+        decided = Signal(2)
+        m.d.comb += [
+            above.eq(Cat(signs[0] > signs[1], self.a[1] > self.b[1])),
+            decided.eq(above),
+        ]
+        with m.If(self.joined):
+            whole = above[1] | (above[0] & (self.a[1] == self.b[1]))
+            m.d.comb += decided.eq(whole.replicate(2))
+        for k, total in enumerate((low[: self.width], high)):
+            with m.If(self.larger):
+                m.d.comb += self.o[k].eq(Mux(decided[k], self.a[k], self.b[k]))
+            with m.Else():
+                m.d.comb += self.o[k].eq(total)
         return m

@@ -159,7 +159,47 @@ class ActivationCase:
         return unpack(dut.y.value, self.width, self.lanes)
 
 
+class AdderCase:
+    """Sums and larger ones of two numbers, or of one of twice the width; all of narrow numbers."""
+
+    def __init__(self, rng):
+        self.width = PARAMETERS["width"]
+        wide = 2 * self.width
+        low, high = numbers.bounds(wide)
+        if wide <= 4:
+            pairs = [(a, b) for a in range(low, high + 1) for b in range(low, high + 1)]
+        else:
+            pairs = [operands(rng, wide, 2) for _ in range(400)]
+            # Numbers of equal high halves, and pairs of corners side by side.
+            pairs += [(a, a ^ rng.getrandbits(self.width)) for a, _ in pairs]
+            pairs += [
+                [(operands(rng, self.width, 1)[0] << self.width) + operands(rng, self.width, 1)[0]
+                 for _ in range(2)]
+                for _ in range(400)
+            ]  # fmt: skip
+        self.inputs = [
+            (a, b, joined, larger) for a, b in pairs for joined in (0, 1) for larger in (0, 1)
+        ]
+
+    def drive(self, dut, value):
+        a, b, joined, larger = value
+        dut.a.value, dut.b.value = pack([a], 2 * self.width), pack([b], 2 * self.width)
+        dut.joined.value, dut.larger.value = joined, larger
+
+    def expected(self, value):
+        a, b, joined, larger = value
+        width = 2 * self.width if joined else self.width
+        shifts = (0,) if joined else (0, self.width)
+        pairs = [[numbers.wrap(v >> shift, width) for v in (a, b)] for shift in shifts]
+        return [max(pair) if larger else numbers.wrap(sum(pair), width) for pair in pairs]
+
+    def output(self, dut):
+        joined = dut.joined.value == 1
+        return unpack(dut.o.value, self.width << joined, 2 >> joined)
+
+
 CASES = {
+    "adder": AdderCase,
     "multiplier": MultiplierCase,
     "tree": TreeCase,
     "requantise": RequantiseCase,

@@ -6,7 +6,7 @@ from amaranth.hdl import Module, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from hw.arith.aggregate import JoinableProducts, JoinableTree
+from hw.arith.aggregate import JoinableAdder, JoinableProducts, JoinableTree
 from hw.arith.pipeline import delay
 
 
@@ -60,6 +60,13 @@ def test_pair(bench, width, ti, style, stages):
     config = {"width": width, "ti": ti, "latency": sum(stages)}
     unit = Pair(width=width, ti=ti, style=style, stages=stages)
     bench(unit, "pair", "tests.hw.arith.bench_aggregate", config)
+
+
+@pytest.mark.parametrize("width", [2, 47])
+def test_adder(bench, width):
+    parameters = {"width": width}
+    config = {"unit": "adder", "parameters": parameters, "latency": 0}
+    bench(JoinableAdder(**parameters), "unit", "tests.hw.arith.bench_arith", config)
 
 
 @pytest.mark.parametrize(
