@@ -34,7 +34,9 @@ class CellLibrary:
     def place(self, component: wiring.Component, name: str) -> Instance:
         """An instance of cell ``name`` on ``component``'s ports; defines the cell if it is new."""
         if name not in self._modules:
-            self._modules[name] = rtlil.convert(component, name=name, emit_src=False)
+            outer, self._top = self._top, component  # cells may have cells inside
+            text = rtlil.convert(component, name=name, platform=self, emit_src=False)
+            self._modules[name], self._top = text, outer
         inputs = set(re.findall(r"^  wire.* input .*\\(\w+)$", self._modules[name], re.MULTILINE))
         ports = {}
         for path, member, value in component.signature.flatten(component):

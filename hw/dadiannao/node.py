@@ -6,11 +6,37 @@ from amaranth.hdl import Module, ResetInserter, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import connect, flipped
 
-from .centre import Centre, node_ports
+from ..cells import cell
+from .centre import Centre, TilePort, node_ports
 from .config import NodeConfig
 from .tile import Tile
 
 __all__ = ["Node"]
+
+
+class _TileCell(wiring.Component):
+    """A tile with the reset that the centre gives it; elaborated once for all tiles."""
+
+    def __init__(self, *, config: NodeConfig):
+        self._config = config
+        self.cell_name = "tile"  # all tiles of a machine are equal
+        super().__init__(TilePort(config).flip())
+
+    @cell
+    def elaborate(self, platform):
+        m = Module()
+        this: Any = self
+        tile = Tile(config=self._config)
+        m.submodules.tile = ResetInserter(this.clear)(tile)
+        for name in ("instruction", "broadcast"):
+            connect(m, flipped(getattr(this, name)), getattr(tile, name))
+        connect(m, tile.o, flipped(this.o))
+        m.d.comb += tile.halt.eq(this.halt)
+        for name in (
+            "busy", "active", "step", "wait_nbin", "wait_sb", "tag", "error", "code", "pc",
+        ):  # fmt: skip
+            m.d.comb += getattr(this, name).eq(getattr(tile, name))
+        return m
 
 
 class Node(wiring.Component):
@@ -74,13 +100,6 @@ class Node(wiring.Component):
         for inner, outer in zip(centre.status, self.status, strict=True):
             m.d.comb += inner.eq(outer)
         for n, port in enumerate(centre.tiles):
-            tile = Tile(config=self.config)
-            m.submodules[f"tile_{n}"] = ResetInserter(port.clear)(tile)
-            connect(m, port.instruction, tile.instruction)
-            connect(m, port.broadcast, tile.broadcast)
-            connect(m, tile.o, port.o)
-            m.d.comb += tile.halt.eq(port.halt)
-            for name in ("busy", "active", "step", "wait_nbin", "wait_sb", "tag", "error", "code",
-                         "pc"):  # fmt: skip
-                m.d.comb += getattr(port, name).eq(getattr(tile, name))
+            m.submodules[f"tile_{n}"] = tile = _TileCell(config=self.config)
+            connect(m, port, tile)
         return m
