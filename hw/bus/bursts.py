@@ -181,7 +181,7 @@ class _Pieces(wiring.Component):
         piece = Signal(self._address_width - size_bits, reset_less=True)
         start = Signal.like(burst.start, reset_less=True)
         begin = Signal(size_bits, reset_less=True)  # of the run in the present piece
-        before = Signal(signed(size_bits + 1), reset_less=True)  # begin - 1
+        length = Signal(range(size + 1), reset_less=True)  # of the run in the present piece
         finish, more, last = self._finish, self._more, self._last
         fresh = Signal(reset_less=True)
 
@@ -189,11 +189,9 @@ class _Pieces(wiring.Component):
         m.d.comb += offset.eq(run.address)
         if self._aligned:
             m.d.comb += offset[: self._beat_bits].eq(0)
-        offset_before = Signal(signed(size_bits + 1))
-        m.d.comb += offset_before.eq(offset - 1)
-        # Last byte of the run, counted from the second piece.
+        # Last byte of the run, counted from the second piece; below zero if there is only one.
         span = Signal(signed(34))
-        m.d.comb += span.eq(run.run + (offset_before - size))
+        m.d.comb += span.eq(run.run + (offset - (size + 1)))
 
         high = Signal(size_bits)
         beat = slice(self._beat_bits, size_bits)
@@ -205,7 +203,7 @@ class _Pieces(wiring.Component):
             burst.length.eq(high[beat] - begin[beat]),
             burst.start.eq(start),
             burst.end.eq(high[: self._beat_bits]),
-            burst.bytes.eq(high - before),
+            burst.bytes.eq(length),
             burst.first.eq(fresh),
             burst.last.eq(last & burst.last_of_run),
             self.i.ready.eq(~self.o.valid | (self.o.ready & burst.last_of_run)),
@@ -215,7 +213,7 @@ class _Pieces(wiring.Component):
                 piece.eq(piece + 1),
                 more.eq(more - 1),
                 begin.eq(0),
-                before.eq(-1),
+                length.eq(Mux(more == 0, finish + 1, size)),
                 fresh.eq(0),
             ]
         with m.If(self.i.ready):
@@ -224,7 +222,7 @@ class _Pieces(wiring.Component):
                 piece.eq(run.address[size_bits:]),
                 start.eq(offset),
                 begin.eq(offset),
-                before.eq(offset_before),
+                length.eq(Mux(span < 0, run.run, size - offset)),
                 finish.eq(span[:size_bits]),
                 more.eq(span[size_bits:].as_signed()),
                 fresh.eq(1),

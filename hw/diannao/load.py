@@ -198,17 +198,16 @@ class NbinLoader(wiring.Component):
         of its depth of them, while the ring takes one per ``write_lanes`` elements of its room.
         """
         burst = dma.permit.payload
-        word_bytes = self._word_bytes
 
-        # A word made of several bursts counts with the one that brings its first byte.
-        tail = Signal(range(word_bytes))  # bytes of the run's last word, if it is not complete
-        before = Signal(range(word_bytes))
-        after = Signal(range((1 << len(burst.bytes)) + word_bytes))
-        more = Signal(range((1 << len(burst.bytes)) // word_bytes + 1))
+        # A word made of several bursts counts with the one that brings its first byte. ``before``
+        # is one less than the bytes that are there of the run's last word, modulo a word.
+        place_bits = (self._word_bytes - 1).bit_length()
+        before = Signal(place_bits, reset_less=True)
+        end = Signal(range((1 << len(burst.bytes)) + self._word_bytes))
+        more = Signal(len(end) - place_bits)
         m.d.comb += [
-            before.eq(Mux(burst.first, 0, tail)),
-            after.eq(before + burst.bytes),
-            more.eq((after + word_bytes - 1) // word_bytes - before.any()),
+            end.eq(burst.bytes + Mux(burst.first, self._word_bytes - 1, before)),
+            more.eq(end[place_bits:]),
         ]
 
         # The ring's room that neither a word outside the FIFO nor the skips in work will take.
@@ -216,13 +215,15 @@ class NbinLoader(wiring.Component):
         room = Signal(range(-most_skipped, self._capacity + 1), init=self._capacity)
         places = Signal(range(words.depth + self._capacity // self._write_lanes + 1))
         claimed = Signal.like(places)
+        vacant = Signal(signed(len(places) + 1))
         taken = Signal.like(places)
         released = words.o.valid & words.o.ready
         popped = Mux(released, words.o.payload.count, 0)
         skip = Mux(self.i.valid & self.i.ready, self.i.payload.slot.skip, 0)
         m.d.comb += [
             places.eq(words.depth + Mux(room < 0, 0, room // self._write_lanes)),
-            dma.permit.ready.eq(claimed + more <= places),
+            vacant.eq(places - claimed),
+            dma.permit.ready.eq(more <= vacant),
             taken.eq(Mux(dma.permit.valid & dma.permit.ready, more, 0)),
         ]
         m.d.sync += [
@@ -230,7 +231,7 @@ class NbinLoader(wiring.Component):
             claimed.eq(claimed + taken - released),
         ]
         with m.If(dma.permit.valid & dma.permit.ready):
-            m.d.sync += tail.eq(after)
+            m.d.sync += before.eq(end)
 
     def _split(self, m: Module, words: Queue) -> Signal:
         """Append as much of a word, and of the skip after it, as the ring has room for.
