@@ -19,7 +19,7 @@ from sim.program import Layer as ReportLayer
 from sim.program import TensorLayout
 
 from .add import emit_add
-from .conv import Layer, Plan, Region, emit_conv, plans
+from .conv import Chunk, Layer, Plan, Region, emit_conv, plans
 from .emitter import Emitter, HostImage
 from .exchange import Exchange, Parcel
 from .host import clear_border, host_layout, load_rows, store_rows
@@ -289,7 +289,12 @@ class _Lowering:
                     if region is not None:
                         width = self._placement.extents(node.output)[3]
                         options[node.name, number, at] = plans(
-                            each.layer, region, width, self._config, exact=exact
+                            each.layer,
+                            region,
+                            width,
+                            self._config,
+                            exact=exact,
+                            pieces=self._pieces(node, each.layer, at),
                         )
         for key in ("cycles", "sb_rows"):
             rank = lambda plan, key=key: (getattr(plan, key), plan.sb_rows, plan.cycles)  # noqa: E731
@@ -300,6 +305,24 @@ class _Lowering:
             spare = len(self._placement.nodes) * (self._config.table_rows + 3)
             if max(used) + spare <= self._config.sb_rows:
                 return
+
+    def _pieces(self, node: Conv | Gemm, layer: Layer, at: int) -> list[Chunk] | None:
+        """The reduction by the nodes that its inputs come from, the node's own first.
+
+        So a node can work on its own inputs while the others are on their way.
+        """
+        placement, nodes = self._placement, self._config.nodes
+        if nodes == 1 or not placement.is_pixel(node.input):
+            return None
+        if placement.root(node.input) != node.input:
+            return None
+        shares = [placement.share(node.input, (at + n) % nodes) for n in range(nodes)]
+        rows = layer.windows.kernel[0]
+        return [
+            Chunk(0, rows, share.first_block, share.end_block - share.first_block, int(number > 0))
+            for number, share in enumerate(shares)
+            if not share.empty
+        ]
 
     def _region(self, node: Conv | Gemm, each: _Slice, at: int) -> Region | None:
         """What node number ``at`` makes of a slice, if anything."""
@@ -414,7 +437,11 @@ class _Lowering:
                         (replace(source.segments[0], block=start, channels=channels),)
                     )
                 plan = self._plans[node.name, number, at]
-                chunks = tuple(chunk._replace(arrivals=arrivals) for chunk in plan.chunks)
+                by_node = self._pieces(node, each.layer, at) is not None
+                chunks = tuple(
+                    chunk._replace(arrivals=arrivals if chunk.arrivals or not by_node else 0)
+                    for chunk in plan.chunks
+                )
                 emit_conv(
                     emitter, each.layer, replace(plan, chunks=chunks), region, source, target,
                     first_block=each.first_block,

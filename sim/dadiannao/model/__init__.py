@@ -1,0 +1,9 @@
+"""Performance model of a DaDianNao node: when every row and every step of a program happens.
+
+Rows of the fat tree and steps of the tiles are computed a slot at a time, from the times of what
+they wait for; see ``timing``. ``Latencies`` are the depths of the pipelines between the units.
+"""
+
+from .timing import Latencies, NodeModel
+
+__all__ = ["Latencies", "NodeModel"]
