@@ -1,12 +1,15 @@
 """An arithmetic unit against ``numbers``: random operands and corner values, stalled at random."""
 
 import random
+from dataclasses import replace
+from functools import cached_property
 
 import cocotb
 import numpy as np
 from cocotb.triggers import ReadOnly, RisingEdge, Timer
 
 from hw.arith import numbers
+from hw.arith.wide import activate
 from tests.streams import dut_config, pack, start, unpack
 
 CONFIG = dut_config()
@@ -198,7 +201,88 @@ class AdderCase:
         return unpack(dut.o.value, self.width << joined, 2 >> joined)
 
 
+class FunctionsCase(ActivationCase):
+    """Two functions apart, or joined to one of twice the width; their tables change in between.
+
+    An input is a piece of a table, or numbers with their mode and the tables in place.
+    """
+
+    def __init__(self, rng):
+        self.width, self.lanes = PARAMETERS["width"], PARAMETERS["lanes"]
+        self.narrow = self.width
+        self.inputs = []
+        for k in range(8):
+            joined, kinds = k // 4, (k & 1, k >> 1 & 1)
+            self.width = self.narrow << joined
+            if joined:
+                tables = [self.table(rng, mirrored=bool(kinds[0]))]
+                pieces = self.halves(tables[0])
+            else:
+                tables = [self.table(rng, mirrored=bool(kind)) for kind in kinds]
+                scale = rng.randrange(2 * self.width)
+                tables = [replace(table, shift=scale) for table in tables]
+                pieces = [self.words(table) for table in tables]
+            for number, piece in enumerate(pieces):
+                self.inputs += [(number, words) for words in piece]
+            starts = [b + d for t in tables for b in t.breakpoints for d in (-1, 0, 1)]
+            for _ in range(80):
+                x = [rng.choice((v, *operands(rng, self.width, 1))) for v in
+                     rng.choices(starts, k=self.lanes >> joined)]  # fmt: skip
+                self.inputs.append(([numbers.wrap(v, self.width) for v in x], joined, tables))
+        self.width = self.narrow
+
+    def halves(self, table):
+        """The loads of a wide table: those of the low halves, those of the high ones."""
+        width, lanes = self.narrow, self.lanes
+        first = numbers.NO_MIRROR if table.mirror is None else table.mirror
+        pieces = []
+        for half in range(2):
+            flat = []
+            for start_, a, b in zip((first, *table.breakpoints), table.a, table.b, strict=True):
+                parts = [start_ >> half * width, a >> half * width]
+                flat += [pack(parts, width), pack([b >> 2 * half * width], 2 * width)]
+            flat = [0] * (-len(flat) % lanes) + flat
+            pieces.append([flat[k : k + lanes] for k in range(0, len(flat), lanes)])
+        return pieces
+
+    def drive(self, dut, value):
+        load = len(value) == 2
+        dut.load.value = int(load)
+        if load:
+            dut.table.value = value[0]
+            dut.words.value = pack(value[1], 2 * self.width)
+        else:
+            x, joined, tables = value
+            dut.joined.value = joined
+            dut.x.value = pack(x, self.width << joined)
+            dut.scale.value = tables[0].shift
+
+    def expected(self, value):
+        if len(value) == 2:
+            return None
+        x, joined, tables = value
+        if joined:
+            wide = 2 * self.width
+            x = np.array(x, dtype=np.int64)
+            table = tables[0]
+            return [activate(x, table).tolist() if wide == 32 else
+                    numbers.activate(x, table, wide, 0).tolist(), None]  # fmt: skip
+        x = np.array(x, dtype=np.int64)
+        return [numbers.activate(x, table, self.width, 0).tolist() for table in tables]
+
+    def output(self, dut):
+        joined = self.modes.pop(0) if len(self.modes) > 1 else self.modes[0]
+        y = unpack(dut.y.value, self.width << joined, self.lanes >> joined)
+        return [y, None if joined else unpack(dut.dy.value, self.width, self.lanes)]
+
+    @cached_property
+    def modes(self):
+        """Of the results that are looked at, in their order; the last one is looked at again."""
+        return [value[1] for value in self.inputs if len(value) == 3]
+
+
 CASES = {
+    "functions": FunctionsCase,
     "adder": AdderCase,
     "multiplier": MultiplierCase,
     "tree": TreeCase,

@@ -7,6 +7,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from hw.arith.aggregate import JoinableAdder, JoinableProducts, JoinableTree
+from hw.arith.functions import JoinableFunctions
 from hw.arith.pipeline import delay
 
 
@@ -67,6 +68,20 @@ def test_adder(bench, width):
     parameters = {"width": width}
     config = {"unit": "adder", "parameters": parameters, "latency": 0}
     bench(JoinableAdder(**parameters), "unit", "tests.hw.arith.bench_arith", config)
+
+
+@pytest.mark.parametrize(
+    ("width", "lanes", "segments", "max_scale", "stages"),
+    [(16, 4, 16, 63, 3), (8, 2, 3, 31, 1), (8, 4, 7, 31, 2)],
+)
+def test_functions(bench, width, lanes, segments, max_scale, stages):
+    parameters = {
+        "width": width, "lanes": lanes, "segments": segments, "max_scale": max_scale,
+        "stages": stages,
+    }  # fmt: skip
+    unit = JoinableFunctions(style="dsp", **parameters)
+    config = {"unit": "functions", "parameters": parameters, "latency": unit.latency}
+    bench(unit, "unit", "tests.hw.arith.bench_arith", config)
 
 
 @pytest.mark.parametrize(
