@@ -1,0 +1,247 @@
+"""The DaDianNao paper's claims beside ours: writes docs/dadiannao-claims.md.
+
+    python -m scripts.dadiannao_claims
+
+Structure is counted in the elaborated NFU of a tile. Cycles are those of the performance model of a
+node (held to the RTL of small nodes by tests/sim/dadiannao/test_rtl.py) on the compiled full-size
+layers; exchanges between nodes take the time of the busiest link and the longest way.
+"""
+
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+
+from compiler.dadiannao import lower
+from diannao.files import replacing
+from hw.arith.numbers import Table
+from hw.dadiannao.assembler import Instruction, Read, decode
+from hw.dadiannao.config import CONFIGS, NodeConfig
+from hw.dadiannao.isa import ReadOp
+from hw.errors import UserError
+from hw.inventory import take_inventory
+from hw.nfu.nfu import Nfu
+from sim.dadiannao.model import NodeModel
+from sim.dadiannao.model.mesh import traffic
+from sim.dadiannao.program import MachineProgram
+from sim.graph import Conv, Gemm, Graph, Pool, Tensor
+
+PAGE = Path(__file__).parent.parent / "docs" / "dadiannao-claims.md"
+NODE = CONFIGS["dadiannao"]
+MESHES = ((1, 1), (2, 2), (4, 4), (8, 8))
+IDENTITY = Table((), (1,), (0,), 0)
+
+TABLE_I = {
+    "CLASS1": (12.5, (1, 1, 2560, 2560)),
+    "CLASS2": (32, (1, 1, 4096, 4096)),
+    "CONV1": (22.69, (11, 11, 256, 384)),
+    "CONV2": (0.24, (9, 9, 32, 48)),
+}
+"""Synapses in MB (of 2^20), and what they follow from: kernel, input and output maps."""
+
+SPEEDUPS = {
+    "CLASS1": (60.8, 178, 198, 72.96),
+    "CLASS2": (104, 343, 517, 239),
+    "CONV2": (51.8, 168, 610, 2417),
+    "POOL1": (2.74, 11.0, 41.2, 164),
+}
+"""The paper's speedups over a GPU on 1, 4, 16 and 64 nodes; only their ratios are comparable."""
+
+
+def gemm(inputs: int, outputs: int) -> Graph:
+    """A classifier layer; its weights do not matter for cycles."""
+    tensors = {"x": Tensor("x", (1, inputs), 8), "y": Tensor("y", (1, outputs), 8)}
+    weight, bias = np.zeros((outputs, inputs), np.int16), np.zeros(outputs, np.int64)
+    return Graph("class", 16, 0, tensors, ["x"], ["y"],
+                 [Gemm("class", "x", "y", weight, bias, 8, IDENTITY)])  # fmt: skip
+
+
+def conv(height: int, width: int, kernel: int, inputs: int, outputs: int) -> Graph:
+    """A convolution without padding."""
+    shape = (1, outputs, height - kernel + 1, width - kernel + 1)
+    tensors = {"x": Tensor("x", (1, inputs, height, width), 8), "y": Tensor("y", shape, 8)}
+    weight = np.zeros((outputs, inputs, kernel, kernel), np.int16)
+    node = Conv("conv", "x", "y", weight, np.zeros(outputs, np.int64), (1, 1), (0, 0, 0, 0), 8,
+                IDENTITY)  # fmt: skip
+    return Graph("conv", 16, 0, tensors, ["x"], ["y"], [node])
+
+
+def pool(height: int, width: int, maps: int) -> Graph:
+    """A maximum over windows of 2 x 2."""
+    shape = (1, maps, height // 2, width // 2)
+    tensors = {"x": Tensor("x", (1, maps, height, width), 8), "y": Tensor("y", shape, 8)}
+    node = Pool("pool", "x", "y", "max", (2, 2), (2, 2), (0, 0, 0, 0), False, {1: (0, IDENTITY)})
+    return Graph("pool", 16, 0, tensors, ["x"], ["y"], [node])
+
+
+LAYERS = {
+    "CLASS1": gemm(2560, 2560),
+    "CLASS2": gemm(4096, 4096),
+    "CONV2": conv(375, 500, 9, 32, 48),
+    "POOL1": pool(366, 492, 12),
+}
+
+
+def machine(mesh: tuple[int, int]) -> NodeConfig:
+    """The paper's nodes, with central memories for all neurons of a layer and enough buffers."""
+    return NODE.replace(
+        rows=mesh[0], columns=mesh[1], central_rows=1 << 22, address_width=40,
+    )  # fmt: skip
+
+
+def working(program: MachineProgram, node: int) -> list[Instruction]:
+    """A node's instructions without loads, stores and sends."""
+    return [
+        each
+        for each in decode(program.nodes[node][1])
+        if each.load is None and each.store is None and each.send is None
+    ]
+
+
+def sent(program: MachineProgram) -> list[tuple[int, int, int]]:
+    """What goes from which node to which: rows."""
+    parcels = []
+    for node, (_, words) in enumerate(program.nodes):
+        for each in decode(words):
+            if each.send is not None:
+                count = int(np.prod([level.count for level in each.send.levels]))
+                parcels.append((node, each.send.node, count))
+    return parcels
+
+
+def times(graph: Graph, mesh: tuple[int, int]) -> tuple[int, int, int]:
+    """Cycles of computing, of the exchange before it, and bytes between nodes.
+
+    The node with the most to do counts: the first one, whose share is never smaller.
+    """
+    config = machine(mesh)
+    program = lower(graph, config)
+    exchange = traffic(config, sent(program))
+    model = NodeModel(config)
+    return model.run(working(program, 0)), exchange.cycles, sum(exchange.bytes.values())
+
+
+def row(*cells: object) -> str:
+    return "| " + " | ".join(map(str, cells)) + " |"
+
+
+def structure() -> Iterator[str]:
+    """A1 to A5."""
+    core = NODE.core
+    nfu = take_inventory(
+        Nfu(
+            tn=core.tn, ti=core.ti, width=core.width, drop=core.drop, multiplier=core.multiplier,
+            acc_width=core.acc_width, nbout_rows=core.nbout_rows, bias_rows=core.bias_rows,
+            segments=core.segments, nfu1_stages=core.nfu1_stages, nfu2_stages=core.nfu2_stages,
+            nfu3_stages=core.nfu3_stages,
+        )
+    )  # fmt: skip
+    lanes = [f"nfu3.function.lane_{n}" for n in range(core.tn)]
+    products = nfu.products("nfu1")
+    last = sum(map(nfu.products, lanes)), sum(nfu.operators[lane]["add"] for lane in lanes)
+    trees = sum(nfu.count(f"nfu2.tree_{n}", "add") for n in range(core.tn))
+    adders = trees + core.tn  # and one in front of each accumulator
+    operators = NODE.tiles * (products + last[0] + adders + last[1])
+    peak = operators * NODE.clock_mhz / 1e6
+    yield row(
+        "A1", "TOP/s of a node, 16 bits", "5.585 (288 + 288 operators of a tile)",
+        f"{peak:.3f} ({products + last[0]} + {adders + last[1]})",
+        "differs: one transfer block of 16 lanes, the paper has two (function and derivative)",
+    )  # fmt: skip
+    yield row("A2", "TOP/s of a node, 32 bits", "2.094", "-", "32-bit mode is not built")
+    tile = core.sb_rows * core.sb_row_bits // 8 / 2**20
+    central = 2 * NODE.central_rows * NODE.row_bytes / 2**20
+    total = NODE.tiles * tile + central
+    yield row(
+        "A3", "eDRAM in MB: tiles, central", "16 x 2 + 4 = 36",
+        f"{NODE.tiles} x {tile:g} + {central:g} = {total:g}", "holds" if total == 36 else "differs",
+    )  # fmt: skip
+    yield row("", "bytes of an SB row", "512", core.sb_row_bits // 8, "holds")
+    yield row("A4", "operators of a node", "9216", operators, "differs: as A1")
+    for name, (paper, shape) in TABLE_I.items():
+        ours = int(np.prod(shape)) * NODE.element_bytes / 2**20
+        verdict = "holds" if abs(ours - paper) < 0.01 else "differs"
+        yield row("A5", f"synapses of {name} in MB", paper, f"{ours:.2f}", verdict)
+
+
+def class2() -> Iterator[str]:
+    """A6: the program of CLASS2 on four nodes."""
+    config = machine((2, 2))
+    program = lower(LAYERS["CLASS2"], config)
+    steps = [
+        each
+        for each in working(program, 0)
+        if each.tile is not None
+        and isinstance(each.read, Read)
+        and each.read.op is ReadOp.BROADCAST
+    ]
+    nests = [each.tile.nest for each in steps if each.tile is not None]
+    stride = {second.sb - first.sb for first, second in pairwise(nests)}
+    found = len(nests), sum(nest.steps for nest in nests), *stride
+    yield row(
+        "A6", "CLASS2 on 4 nodes: instructions of a node, NFU cycles, step of SB", "4, 1024, 256",
+        ", ".join(map(str, found)), "holds" if found == (4, 1024, 256) else "differs",
+    )  # fmt: skip
+
+
+def scaling() -> Iterator[str]:
+    """A7, A8: cycles on 1 to 64 nodes, and how they compare with those on the fewest."""
+    for name, graph in LAYERS.items():
+        cycles, moved = [], []
+        totals: list[int | None] = []
+        for mesh in MESHES:
+            try:
+                compute, exchange, size = times(graph, mesh)
+            except UserError as error:
+                # The sentence without the advice.
+                cycles.append(str(error).partition("; ")[0].partition(" needs ")[2])
+                moved.append("-")
+                totals.append(None)
+                continue
+            cycles.append(f"{compute:,} + {exchange:,}")
+            moved.append(f"{size / 1024:,.0f}")
+            totals.append(compute + exchange)
+        base = next(n for n, total in enumerate(totals) if total is not None)
+        first = totals[base] or 0
+        ours = [None if total is None else first / total for total in totals]
+        paper = [value / SPEEDUPS[name][base] for value in SPEEDUPS[name]]
+        yield row(name, "computing + exchange, cycles", *cycles)
+        yield row("", "KB over links", *moved)
+        yield row("", "speedup", *("-" if value is None else f"{value:.2f}" for value in ours))
+        yield row("", "the paper's", *(f"{value:.2f}" for value in paper))
+
+
+def page() -> str:
+    """The text of the page."""
+    head = row("", "claim", "paper", "ours", "verdict") + "\n|---|---|---|---|---|"
+    nodes = row("layer", "", *(f"{r * c} nodes" for r, c in MESHES)) + "\n|---|---|---|---|---|---|"
+    claims = "\n".join([*structure(), *class2()])
+    tables = "\n".join(scaling())
+    return f"""# DaDianNao: the paper's claims beside ours
+
+Written by `python -m scripts.dadiannao_claims`. {(__doc__ or "").strip().split(chr(10) * 2)[-1]}
+
+{head}
+{claims}
+
+## Layers on 1, 4, 16 and 64 nodes
+
+Everything is in the central memories when the clock starts; they are made large enough for the
+layer (`central_rows`; CONV2 has 11.4 MB of inputs, the paper's two central banks 4 MB). Exchanges
+come before computing, in full: nothing of them is hidden here, while the paper overlaps them. Its
+speedups are over a GPU, so only ratios between numbers of nodes compare.
+
+{nodes}
+{tables}
+"""
+
+
+def main() -> None:
+    with replacing(PAGE) as partial:
+        partial.write_text(page())
+    print(f"wrote {PAGE.name}")
+
+
+if __name__ == "__main__":
+    main()
