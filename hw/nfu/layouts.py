@@ -42,9 +42,16 @@ class Control(data.StructLayout):
     ``first``/``last`` mark the ends of an accumulation: ``first`` starts it from the bias row (MAC)
     or from the operand (MAX, SUM) instead of NBout's ``row``, ``last`` sends it to NFU-3 instead of
     NBout's ``row``. ``shift`` and ``scale`` are the right shifts before and after the activation.
+
+    With ``aggregate`` there are three more: ``joined`` makes MAC, MAX and SUM work on numbers of
+    twice the width, of which a row has half as many; ``half`` chooses one of the two halves that
+    the rows of synapses then have; ``derivative`` sends TABLE to the second table, and lets the
+    second table's results follow those of the first (which joined numbers do not have).
     """
 
-    def __init__(self, nbout_rows: int, bias_rows: int):
+    def __init__(self, nbout_rows: int, bias_rows: int, aggregate: bool = False):
+        self.aggregate = aggregate
+        more = dict.fromkeys(("joined", "half", "derivative") if aggregate else (), unsigned(1))
         super().__init__(
             {
                 "op": Op,
@@ -54,6 +61,7 @@ class Control(data.StructLayout):
                 "bias": range(bias_rows),
                 "shift": unsigned(6),
                 "scale": unsigned(6),
+                **more,
             }
         )
 
@@ -84,9 +92,9 @@ class Operands(data.StructLayout):
         super().__init__({"neurons": neurons, "row": unsigned(row_bits), "control": control})
 
 
-def products(width: int, tn: int, ti: int) -> data.ArrayLayout:
-    """Tn rows of Ti products of twice the width."""
-    return data.ArrayLayout(data.ArrayLayout(signed(2 * width), ti), tn)
+def products(width: int, tn: int, ti: int, aggregate: bool = False) -> data.ArrayLayout:
+    """Tn rows of Ti products of twice the width, and one bit more if operators join."""
+    return data.ArrayLayout(data.ArrayLayout(signed(2 * width + aggregate), ti), tn)
 
 
 def words(width: int, tn: int) -> data.ArrayLayout:
@@ -103,7 +111,11 @@ class Products(data.StructLayout):
 
     def __init__(self, control: Control, width: int, tn: int, ti: int):
         super().__init__(
-            {"products": products(width, tn, ti), "bypass": words(width, tn), "control": control}
+            {
+                "products": products(width, tn, ti, control.aggregate),
+                "bypass": words(width, tn),
+                "control": control,
+            }
         )
 
 

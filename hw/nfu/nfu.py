@@ -10,6 +10,7 @@ from .layouts import Control, Operands, PartialPort, lanes, row_bits
 from .nfu1 import Nfu1
 from .nfu2 import Nfu2
 from .nfu3 import Nfu3
+from .nfu3_joinable import JoinableNfu3
 
 __all__ = ["Nfu"]
 
@@ -39,6 +40,8 @@ class Nfu(wiring.Component):
     nfu1_stages, nfu2_stages, nfu3_stages : pipeline registers of the stages, each 1 or more
     nfu3_lanes : outputs that NFU-3 makes at a time, a divisor of ``tn``; 0 for all of them
     nfu3_multiplier : as ``multiplier``, for NFU-3; empty for the same
+    aggregate : operators join for numbers of twice the width, and NFU-3 has a second table, see
+        Control; for even ``tn`` and ``ti``, ``drop`` 0 and all lanes in NFU-3
 
     Members
     -------
@@ -55,7 +58,13 @@ class Nfu(wiring.Component):
         self, *, tn: int, ti: int, width: int, drop: int, multiplier: str, acc_width: int,
         nbout_rows: int, bias_rows: int, segments: int, nfu1_stages: int, nfu2_stages: int,
         nfu3_stages: int, nfu3_lanes: int = 0, nfu3_multiplier: str = "",
+        aggregate: bool = False,
     ):  # fmt: skip
+        if aggregate and (tn % 2 or ti % 2 or drop or nfu3_lanes not in (0, tn)):
+            raise ValueError(
+                "aggregate needs even tn and ti, drop 0 and all lanes in NFU-3, not "
+                f"{tn!r}, {ti!r}, {drop!r} and {nfu3_lanes!r}"
+            )
         self._numbers = {"width": width, "drop": drop, "multiplier": multiplier}
         self._tn = tn
         self._ti = ti
@@ -65,7 +74,7 @@ class Nfu(wiring.Component):
         self._segments = segments
         self._stages = nfu1_stages, nfu2_stages, nfu3_stages
         self._nfu3 = {"lanes": nfu3_lanes, "multiplier": nfu3_multiplier or multiplier}
-        self._control = Control(nbout_rows, bias_rows)
+        self._control = Control(nbout_rows, bias_rows, aggregate)
         operands = Operands(self._control, lanes(width, ti), row_bits(width, tn, ti))
         super().__init__(
             {
@@ -92,11 +101,15 @@ class Nfu(wiring.Component):
             control=self._control, nbout_rows=self._nbout_rows, bias_rows=self._bias_rows,
             stages=stages2,
         )  # fmt: skip
-        m.submodules.nfu3 = nfu3 = Nfu3(
-            tn=self._tn, width=self._numbers["width"], drop=self._numbers["drop"],
-            acc_width=self._acc_width, segments=self._segments, control=self._control,
-            stages=stages3, **self._nfu3,
-        )  # fmt: skip
+        common = {
+            "tn": self._tn, "width": self._numbers["width"], "acc_width": self._acc_width,
+            "segments": self._segments, "control": self._control, "stages": stages3,
+        }  # fmt: skip
+        if self._control.aggregate:
+            nfu3 = JoinableNfu3(multiplier=self._nfu3["multiplier"], **common)
+        else:
+            nfu3 = Nfu3(drop=self._numbers["drop"], **self._nfu3, **common)
+        m.submodules.nfu3 = nfu3
         connect(m, flipped(self.i), nfu1.i)
         connect(m, nfu1.o, nfu2.i)
         connect(m, nfu2.partial, flipped(self.partial))

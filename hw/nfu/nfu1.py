@@ -4,6 +4,7 @@ from amaranth.hdl import Module, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ..arith.aggregate import JoinableProducts
 from ..arith.multiplier import Multiplier
 from ..arith.pipeline import delay
 from .layouts import Control, Op, Operands, Products, lanes, row_bits, synapses, words
@@ -23,7 +24,8 @@ class Nfu1(wiring.Component):
     ----------
     tn, ti : outputs and inputs per step
     width, drop, multiplier : number format and style of the multipliers
-    control : layout of the steps' control
+    control : layout of the steps' control; with its ``aggregate``, operators join, ``tn`` and
+        ``ti`` are even and ``drop`` is 0
     stages : pipeline registers, 1 or more
 
     Members
@@ -78,23 +80,9 @@ class Nfu1(wiring.Component):
         operands = delay(m, self.i.payload, for_operands, enable=advance, name="operands")
         control, neurons = operands.control, operands.neurons
 
-        # Each neuron meets Tn synapses, several of them in one multiplier.
         weights = data.View(synapses(width, tn, ti), operands.row[: tn * ti * width])
-        group = Multiplier.lanes_per_word(width)
-        for i in range(ti):
-            for first in range(0, tn, group):
-                outputs = range(first, min(first + group, tn))
-                multiplier = Multiplier(
-                    width=width, drop=self.drop, style=self.multiplier, stages=for_products,
-                    lanes=len(outputs),
-                )  # fmt: skip
-                m.submodules[f"multiplier_{first}_{i}"] = multiplier
-                m.d.comb += [multiplier.enable.eq(advance), multiplier.x.eq(neurons[i])]
-                for lane, n in enumerate(outputs):
-                    m.d.comb += [
-                        multiplier.w[lane].eq(weights[n][i]),
-                        self.o.payload.products[n][i].eq(multiplier.o[lane]),
-                    ]
+        multiply = self._joinable_multipliers if control.shape().aggregate else self._multipliers
+        multiply(m, operands, weights, for_products, advance)
 
         parameters = data.View(words(width, tn), operands.row[: 2 * tn * width])
         around = Signal(words(width, tn))
@@ -109,3 +97,40 @@ class Nfu1(wiring.Component):
             ),
         ]
         return m
+
+    def _multipliers(self, m: Module, operands, weights, stages: int, advance: Signal):
+        """Each neuron meets Tn synapses, several of them in one multiplier."""
+        group = Multiplier.lanes_per_word(self.width)
+        for i in range(self.ti):
+            for first in range(0, self.tn, group):
+                outputs = range(first, min(first + group, self.tn))
+                multiplier = Multiplier(
+                    width=self.width, drop=self.drop, style=self.multiplier, stages=stages,
+                    lanes=len(outputs),
+                )  # fmt: skip
+                m.submodules[f"multiplier_{first}_{i}"] = multiplier
+                m.d.comb += [multiplier.enable.eq(advance), multiplier.x.eq(operands.neurons[i])]
+                for lane, n in enumerate(outputs):
+                    m.d.comb += [
+                        multiplier.w[lane].eq(weights[n][i]),
+                        self.o.payload.products[n][i].eq(multiplier.o[lane]),
+                    ]
+
+    def _joinable_multipliers(self, m: Module, operands, weights, stages: int, advance: Signal):
+        """Pairs of outputs, or outputs of twice the width."""
+        for first in range(0, self.tn, 2):
+            pair = JoinableProducts(
+                width=self.width, ti=self.ti, style=self.multiplier, stages=stages
+            )
+            m.submodules[f"pair_{first // 2}"] = pair
+            m.d.comb += [
+                pair.enable.eq(advance),
+                pair.joined.eq(operands.control.joined),
+                pair.half.eq(operands.control.half),
+                pair.x.eq(operands.neurons),
+            ]
+            for a in range(2):
+                m.d.comb += [
+                    pair.w[a].eq(weights[first + a]),
+                    self.o.payload.products[first + a].eq(pair.o[a]),
+                ]

@@ -2,16 +2,17 @@
 
 from typing import Any
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import enum, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ..arith.aggregate import JoinableAdder, JoinableTree
 from ..arith.pipeline import delay
 from ..arith.tree import Reduction, ReductionTree
 from ..memory.ram import Ram
 from .layouts import Control, Op, PartialPort, Products, Sums, lanes, words
 
-__all__ = ["Nfu2"]
+__all__ = ["Nfu2", "joins"]
 
 
 class _Base(enum.Enum, shape=2):
@@ -46,7 +47,8 @@ class Nfu2(wiring.Component):
     tn, ti : outputs and inputs per step
     width : bits of a neuron
     acc_width : bits of a partial sum, more than 2 * width
-    control : layout of the steps' control
+    control : layout of the steps' control; with its ``aggregate``, operators join, and ``tn`` and
+        ``ti`` are even
     nbout_rows, bias_rows : rows of partial sums and of biases
     stages : pipeline registers, 1 or more
 
@@ -115,7 +117,8 @@ class Nfu2(wiring.Component):
         bypass = registered(self.i.payload.bypass, to_trees, "bypass")
         is_mac = ahead[to_operands][0].op == Op.MAC
         operands = Signal(lanes(self.acc_width, self.tn))
-        for n in range(self.tn):
+        aggregate = control.shape().aggregate
+        for n in range(0 if aggregate else self.tn):
             tree = ReductionTree(
                 operation=Reduction.ADD, width=2 * self.width, count=self.ti, stages=to_trees
             )
@@ -125,6 +128,8 @@ class Nfu2(wiring.Component):
                 tree.i.eq(self.i.payload.products[n]),
                 operands[n].eq(Mux(is_mac, tree.o, bypass[n])),
             ]
+        if aggregate:
+            self._joinable_trees(m, operands, bypass, ahead[to_operands][0], to_trees, advance)
         operands = registered(operands, to_operands, "operands")
 
         # Memories, read one advance before the base is chosen.
@@ -179,14 +184,26 @@ class Nfu2(wiring.Component):
             same_bias = valid & (control.op == Op.BIAS) & (control.bias == adding.bias)
             with m.If(~from_nothing & Mux(from_bias, same_bias, same_partial)):
                 m.d.comb += base.eq(sums)
+        if aggregate:
+            base = self._joinable_base(m, base, ahead[to_operands][0])
+        if to_operands:
             base = registered(base, 1, "base")
 
         # Accumulation.
         takes_larger = (control.op == Op.MAX) & ~control.first
-        for n in range(self.tn):
+        for n in range(0 if aggregate else self.tn):
             operand = operands[n]
             larger = Mux(base[n] > operand, base[n], operand)
             m.d.comb += sums[n].eq(Mux(takes_larger, larger, base[n] + operand))
+        for first in range(0, self.tn if aggregate else 0, 2):
+            m.submodules[f"adder_{first // 2}"] = adder = JoinableAdder(width=self.acc_width)
+            m.d.comb += [adder.joined.eq(joins(control)), adder.larger.eq(takes_larger)]
+            for a in range(2):
+                m.d.comb += [
+                    adder.a[a].eq(base[first + a]),
+                    adder.b[a].eq(operands[first + a]),
+                    sums[first + a].eq(adder.o[a]),
+                ]
         with m.If(advance & valid):
             m.d.sync += latest.eq(sums)
 
@@ -199,6 +216,46 @@ class Nfu2(wiring.Component):
             self.o.payload.sums.eq(latest if to_output else sums),
         ]
         return m
+
+    def _joinable_trees(self, m: Module, operands, bypass, control, stages: int, advance: Signal):
+        """Pairs of operands, or those of twice the width, from trees or from what goes around."""
+        is_mac = control.op == Op.MAC
+        for first in range(0, self.tn, 2):
+            tree = JoinableTree(width=self.width, ti=self.ti, stages=stages)
+            m.submodules[f"trees_{first // 2}"] = tree
+            number = Signal(signed(2 * self.width), name=f"number_{first // 2}")
+            whole = Signal(signed(2 * self.acc_width), name=f"whole_{first // 2}")
+            pair = Cat(operands[first], operands[first + 1])
+            m.d.comb += [
+                tree.enable.eq(advance),
+                tree.joined.eq(self.i.payload.control.joined),
+                number.eq(Cat(bypass[first][: self.width], bypass[first + 1][: self.width])),
+                whole.eq(Mux(is_mac, tree.whole, number)),
+                pair.eq(whole),
+            ]
+            for a in range(2):
+                m.d.comb += tree.i[a].eq(self.i.payload.products[first + a])
+                with m.If(~joins(control)):
+                    m.d.comb += operands[first + a].eq(Mux(is_mac, tree.o[a], bypass[first + a]))
+
+    def _joinable_base(self, m: Module, base, control):
+        """``base``, in which two words of the bias row are one for joined outputs."""
+        joined = Signal.like(base, name="joined_base")
+        m.d.comb += joined.eq(base)
+        with m.If(control.joined & (control.op == Op.MAC) & control.first):
+            for first in range(0, self.tn, 2):
+                word = Signal(signed(4 * self.width), name=f"word_{first // 2}")
+                low, high = (base[first + a][: 2 * self.width] for a in range(2))
+                m.d.comb += [
+                    word.eq(Cat(low, high)),
+                    Cat(joined[first], joined[first + 1]).eq(word),
+                ]
+        return joined
+
+
+def joins(control) -> Value:
+    """Whether a step's numbers are of twice the width."""
+    return control.joined & (control.op != Op.BIAS) & (control.op != Op.TABLE)
 
 
 def _base_of(m: Module, control) -> tuple[Signal, Signal]:
