@@ -1,4 +1,4 @@
-"""``diannao board``: list, fit, build, load."""
+"""``diannao board``: list, build, load."""
 
 import json
 import shutil
@@ -14,7 +14,7 @@ from rich.table import Table
 from boards.catalog import BOARDS, Board, custom_board, find_board
 from hw.errors import UserError
 
-from ..configs import load_config
+from ..configs import load_core
 from ..console import showing_progress
 from ..files import make_folder
 
@@ -44,53 +44,6 @@ def list_command() -> None:
             str(config.width), f"{board.clock / 1e6:g}", f"{peak:.2f}",
         )  # fmt: skip
     Console(highlight=False).print(table)
-
-
-@board_app.command("fit")
-def fit_command(
-    name: Name,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="A field that is to be as it is given."),
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="JSON instead of a table.")] = False,
-) -> None:
-    """Propose the largest core that should fit a board, from measured costs of its modules."""
-    from boards.fit import ERROR, available, estimate, exceeded, largest, resources_text
-
-    board = find_board(name)
-    if settings:
-        board = board.changed(config=load_config(board.config, settings))
-    fixed = {setting.partition("=")[0].strip() for setting in settings or ()}
-    if {"tn", "ti"} <= fixed:
-        config, counts = board.config, estimate(board, board.config)
-        if missing := exceeded(board, counts):
-            raise UserError(
-                f"tn={config.tn} and ti={config.ti} should not fit {name}: they need about "
-                f"{resources_text(counts, missing)}; without --set of both, fit looks for what would"
-            )
-    else:
-        config, counts = largest(board, fixed=fixed)
-    has = available(board)
-    if as_json:
-        found = {"board": name, "tn": config.tn, "ti": config.ti, "width": config.width}
-        sys.stdout.write(json.dumps({**found, "estimate": counts, "device": has}, indent=2) + "\n")
-        return
-    console = Console(highlight=False)
-    console.print(
-        _resources(
-            {
-                "resources": {
-                    kind: {"used": counts.get(kind, 0), "available": has[kind]} for kind in has
-                }
-            }
-        )
-    )
-    console.print(
-        f"estimated, LUT and FF to {100 * ERROR:.0f} %; whether its clock is fast enough shows the "
-        f"build:\ndiannao board build {name} --set tn={config.tn} --set ti={config.ti} -o DIR",
-        soft_wrap=True,
-    )  # fmt: skip
 
 
 @board_app.command("build")
@@ -126,7 +79,7 @@ def build_command(
 
     board = _board(name, platform, memory)
     if settings:
-        board = board.changed(config=load_config(board.config, settings))
+        board = board.changed(config=load_core("a board", board.config, settings))
     if clock is not None:
         if clock <= 0:
             raise UserError(f"--clock must be positive, not {clock:g} MHz")

@@ -6,7 +6,7 @@ from dataclasses import asdict
 import onnx
 import pytest
 
-from diannao.configs import load_config
+from diannao.configs import load_core
 from diannao.energy import TABLES, CostTable, add_energy, load_costs, measured_costs
 from diannao.energy.events import GROUPS, events_of
 from diannao.energy.table import EVENTS
@@ -14,7 +14,7 @@ from hw.errors import UserError
 
 from .models import network
 
-CONFIG = load_config("tiny")  # Tn = 2, Ti = 4, 16 bits
+CONFIG = load_core("this test", "tiny")  # Tn = 2, Ti = 4, 16 bits
 
 CONV = {
     "name": "conv", "macs": 700, "nfu_active": 100, "cycles": 150,

@@ -14,13 +14,14 @@ from diannao.asic.liberty import Library
 from diannao.asic.netlist import Netlist
 from diannao.asic.tops import make_top
 from diannao.asic.yosys import Yosys
-from diannao.configs import load_config
+from diannao.configs import load_core
 from hw.arith.multiplier import Multiplier
 from hw.errors import UserError
 from sim.cosim import to_verilog
 
 TOY = Path(__file__).parent / "toy.lib"
-CONFIG = load_config(
+CONFIG = load_core(
+    "this test",
     "tiny",
     ["tn=2", "ti=2", "width=8", "drop=3", "multiplier=array", "segments=4", "max_reduction=64",
      "nfu1_stages=2", "nfu3_stages=2"],
@@ -158,7 +159,7 @@ def test_large_memories_are_macros(command):
     )  # fmt: skip
     assert done.status == 0, done.err
     result = json.loads(done.out)
-    config = load_config("tiny", [s.removeprefix("--set=") for s in SETTINGS[1:]])
+    config = load_core("this test", "tiny", [s.removeprefix("--set=") for s in SETTINGS[1:]])
     bits = config.sb_rows * config.sb_row_bits
     assert result["macro_bits"] == bits
     assert result["macro_area_um2"] == bits / 2
