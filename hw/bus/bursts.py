@@ -112,18 +112,16 @@ class _Runs(wiring.Component):
             self.i.ready.eq(~self.o.valid | (self.o.ready & self.o.payload.last)),
         ]
 
-        # The innermost loop that goes on moves by its stride, those inside it start over there. A
-        # new descriptor takes the same way: all loops start at its address.
+        # The innermost loop that goes on moves by its stride, those inside it start over there. All
+        # loops of a new descriptor start at its address. Whether there is one is known late.
         base = Signal(width)
         step = Signal(signed(32))
         moved = Signal(width)
         moves = Signal(len(starts))
-        m.d.comb += moved.eq(base + step)
-        with m.If(self.i.ready):
-            m.d.comb += [base.eq(descriptor.address), moves.eq(-1)]
-        for n in loops:
-            with m.Elif(~ending[n]):
+        for n in reversed(loops):
+            with m.If(~ending[n]):
                 m.d.comb += [base.eq(starts[n]), step.eq(stride[n]), moves.eq((2 << n) - 1)]
+        m.d.comb += moved.eq(Mux(self.i.ready, descriptor.address, base + step))
 
         with m.If(self.i.ready):
             m.d.sync += [
@@ -134,7 +132,7 @@ class _Runs(wiring.Component):
             ]
         with m.If(self.i.ready | self.o.ready):
             for n, start in enumerate(starts):
-                with m.If(moves[n]):
+                with m.If(self.i.ready | moves[n]):
                     m.d.sync += start.eq(moved)
             for n in loops:
                 with m.If(self.i.ready | Cat(ending[: n + 1]).all()):

@@ -194,8 +194,9 @@ class NbinLoader(wiring.Component):
     def _permit(self, m: Module, dma: ReadDma, words: Queue):
         """Let a burst go if all words up to its end have a place, whatever the NFU does.
 
-        ``claimed`` words were permitted and have not left the FIFO. In the worst case it holds all
-        of its depth of them, while the ring takes one per ``write_lanes`` elements of its room.
+        In the worst case the FIFO holds all words that were permitted and have not left it, but for
+        one per ``write_lanes`` elements of the ring's room. ``places`` are left in the FIFO, below
+        zero for words that the ring must take.
         """
         burst = dma.permit.payload
 
@@ -213,22 +214,26 @@ class NbinLoader(wiring.Component):
         # The ring's room that neither a word outside the FIFO nor the skips in work will take.
         most_skipped = (_SLOTS_IN_WORK + words.depth + 1) << 16
         room = Signal(range(-most_skipped, self._capacity + 1), init=self._capacity)
-        places = Signal(range(words.depth + self._capacity // self._write_lanes + 1))
-        claimed = Signal.like(places)
-        vacant = Signal(signed(len(places) + 1))
-        taken = Signal.like(places)
+        most = self._capacity // self._write_lanes
+        places = Signal(range(-most, words.depth + 1), init=words.depth)
+        in_ring = Signal(range(-most, words.depth + most + 1))
         released = words.o.valid & words.o.ready
         popped = Mux(released, words.o.payload.count, 0)
-        skip = Mux(self.i.valid & self.i.ready, self.i.payload.slot.skip, 0)
         m.d.comb += [
-            places.eq(words.depth + Mux(room < 0, 0, room // self._write_lanes)),
-            vacant.eq(places - claimed),
-            dma.permit.ready.eq(more <= vacant),
-            taken.eq(Mux(dma.permit.valid & dma.permit.ready, more, 0)),
+            in_ring.eq(places + room // self._write_lanes),
+            dma.permit.ready.eq((more <= places) | ((room >= 0) & (more <= in_ring))),
         ]
+        # Who asks for room, and whether it is there, is known late.
+        room_after = Signal.like(room)
+        places_after = Signal.like(places)
+        m.d.comb += [
+            room_after.eq(room + self.free - popped),
+            places_after.eq(places + released),
+        ]
+        skip = self.i.payload.slot.skip
         m.d.sync += [
-            room.eq(room + self.free - popped - skip),
-            claimed.eq(claimed + taken - released),
+            room.eq(Mux(self.i.valid & self.i.ready, room_after - skip, room_after)),
+            places.eq(Mux(dma.permit.valid & dma.permit.ready, places_after - more, places_after)),
         ]
         with m.If(dma.permit.valid & dma.permit.ready):
             m.d.sync += before.eq(end)
