@@ -361,8 +361,8 @@ class _Lowering:
                 self._emit(emitter, node)
             self._pass_on(node.output)
             self._store(node.output, first)
-            for name in set(inputs_of(node)):
-                self._done(placement.root(name), reader=True)
+            for read in {placement.root(name) for name in inputs_of(node)}:
+                self._done(read, reader=True)
             self._done(root, reader=False)
 
     def _allocate(self, root: str, images: int, avoid: int | None) -> None:

@@ -62,6 +62,7 @@ class Placement:
         self.nodes: list[Worker] = [n for n in sliced.nodes if isinstance(n, Worker)]
         self._makers = {node.output: node for node in self.nodes}
         self._segments: dict[str, tuple[Segment, ...]] = {}
+        self._regions: dict[str, list[int]] = {}
         for name in self.tensors:
             if self._root[name] == name:
                 self._assign(name, 0)
@@ -122,11 +123,33 @@ class Placement:
 
     def share(self, name: str, node: int) -> Share:
         """What ``node`` makes (or loads) of a tensor that is no concatenation."""
-        height = self.extents(name)[2]
         blocks = extent(self._segments[name], self._config.ti)
         if self.is_pixel(name):
             return Share(0, 1, *_part(blocks, self._config.nodes, node))
-        return Share(*_part(height, self._config.nodes, node), 0, blocks)
+        edges = self._edges(name)
+        return Share(edges[node], edges[node + 1], 0, blocks)
+
+    def _edges(self, name: str) -> list[int]:
+        """Where the nodes' regions of a map begin, and its height.
+
+        If a single layer of windows reads the map, regions begin where the windows of that layer's
+        regions do, so that only rows that two windows share go from node to node.
+        """
+        if name not in self._regions:
+            height, nodes = self.extents(name)[2], self._config.nodes
+            edges = [_part(height, nodes, node)[0] for node in range(nodes)]
+            readers = self.readers(name)
+            if len(readers) == 1 and self._root[name] == name:
+                layer, read = readers[0]
+                if (
+                    isinstance(layer, Conv | Pool)
+                    and read == name
+                    and not self.is_pixel(layer.output)
+                ):
+                    inside = self._edges(layer.output)[:-1]
+                    edges = [min(height, edge * layer.strides[0]) for edge in inside]
+            self._regions[name] = [*edges, height]
+        return self._regions[name]
 
     def input_rows(self, layer: Worker, name: str, node: int) -> tuple[int, int] | None:
         """Rows of input ``name`` under the windows of what ``node`` makes; may begin above 0."""
