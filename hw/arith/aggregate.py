@@ -10,7 +10,7 @@ so one output's tree sums what belongs to ``s0``, the other one's what belongs t
 shift every second product. No product or sum is computed twice or in vain.
 """
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
+from amaranth.hdl import C, Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -224,7 +224,8 @@ class JoinableAdder(wiring.Component):
         high = Signal(self.width)
         m.d.comb += [
             low.eq(self.a[0].as_unsigned() + self.b[0].as_unsigned()),
-            high.eq(self.a[1] + self.b[1] + (low[-1] & self.joined)),
+            # The carry comes in through a bit below, so that it takes no adder of its own.
+            high.eq((Cat(C(1, 1), self.a[1]) + Cat(low[-1] & self.joined, self.b[1]))[1:]),
         ]
         # The low half's comparison has no sign when joined.
         signs = [Cat(v[0], v[0][-1] & ~self.joined).as_signed() for v in (self.a, self.b)]
