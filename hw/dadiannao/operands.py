@@ -102,7 +102,7 @@ class OperandFetch(wiring.Component):
             ),
             takes_row.eq((op == Op.MAC) | (op == Op.BIAS) | (op == Op.TABLE)),
             self.row.eq(step.sb),
-            self.read_sb.eq(waiting & takes_row & advance),
+            self.read_sb.eq(waiting & takes_row),
             goes.eq(waiting & advance & (~takes_row | self.sb_ready)),
             self.i.ready.eq(~waiting | goes),
         ]

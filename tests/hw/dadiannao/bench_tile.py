@@ -59,7 +59,7 @@ def pauses(rng, most):
 
 
 @cocotb.test(timeout_time=3, timeout_unit="ms")
-@cocotb.parametrize(gap=[0, 5], stall=[0, 9])
+@cocotb.parametrize(gap=[0, 5], stall=[0, 40])
 async def random_nests(dut, gap, stall):
     """All kinds of nests; neurons, nests and outputs come and go with pauses.
 
@@ -94,10 +94,11 @@ async def random_nests(dut, gap, stall):
     assert dut.busy.value == 0
 
 
-async def run(dut, program: TileProgram) -> tuple[int, int, list[int]]:
-    """Run the last nest of ``program`` with all neurons present; steps, cycles, outputs."""
+async def run(dut, program: TileProgram, nests=None) -> tuple[int, int, list[int]]:
+    """Run ``program`` or some of it with all neurons there; steps and cycles of the last nest,
+    and all outputs."""
     await StreamPort(dut, "broadcast").send(neurons(program))
-    slots = [encode(slot) for slot in program.nests]
+    slots = [encode(slot) for slot in nests or program.nests]
     sender = cocotb.start_soon(StreamPort(dut, "instruction").send(slots))
     receiver = cocotb.start_soon(StreamPort(dut, "o").receive(len(program.outputs())))
     wanted = program.nests[-1].steps
@@ -154,11 +155,12 @@ async def rate(dut, kind):
 
 
 @cocotb.test(timeout_time=1, timeout_unit="ms")
-async def busy_until_all_is_in_nbout(dut):
-    """When ``busy`` falls, all finished rows wait in NBout and come one per cycle."""
+@cocotb.parametrize(count=[1, 9])
+async def busy_until_all_is_in_nbout(dut, count):
+    """When ``busy`` falls, all finished rows wait in NBout, be it one or several."""
     program = TileProgram(CONFIG, cocotb.RANDOM_SEED)
     program.parameters()
-    program.add(nest(Op.SUM, [Loop(count=9, nbin=TI, nbin_free=TI)]))
+    program.add(nest(Op.SUM, [Loop(count=count, nbin=TI, nbin_free=TI)]))
     await begin(dut)
     await load(dut, program)
     assert dut.busy.value == 0
@@ -166,13 +168,28 @@ async def busy_until_all_is_in_nbout(dut):
     await StreamPort(dut, "instruction").send([encode(slot) for slot in program.nests])
     while dut.busy.value == 1:
         await RisingEdge(dut.clk)
+    await RisingEdge(dut.clk)
     dut.o__ready.value = 1
-    got = []
-    for _ in range(11):
+    for right in program.outputs():
         await RisingEdge(dut.clk)
-        if dut.o__valid.value == 1:
-            got.append(int(dut.o__payload.value))
-    assert got == program.outputs()
+        assert dut.o__valid.value == 1
+        assert int(dut.o__payload.value) == right
+
+
+@cocotb.test(timeout_time=1, timeout_unit="ms")
+async def rewritten(dut):
+    """A row that was read last, and still stands at its bank's output, is read anew if written."""
+    program = TileProgram(CONFIG, cocotb.RANDOM_SEED)
+    program.parameters()
+    program.add(nest(Op.MAC, [], sb=program.synapses, nbin_free=TI))
+    await begin(dut)
+    await load(dut, program)
+    for turn in range(3):
+        # Table and biases are there after the first turn, and would displace the row.
+        _, _, got = await run(dut, program, program.nests[-1:] if turn else None)
+        assert got == program.outputs()
+        program.rows[program.synapses] = program.rows[program.synapses + 1 + turn]
+        await load(dut, program, [program.synapses])
 
 
 @cocotb.test(timeout_time=1, timeout_unit="ms")

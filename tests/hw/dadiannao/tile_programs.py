@@ -86,7 +86,7 @@ class TileProgram:
     def _random(self) -> NfuNest:
         rng, core = self.rng, self.core
         ti = core.ti
-        kind = rng.choice(("class", "conv", "stay", "park", "pool", "bias"))
+        kind = rng.choice(("class", "conv", "stay", "park", "pool", "bias", "dense"))
         reduction = rng.randint(1, 6)
         groups = rng.randint(1, 3)
         points = rng.randint(1, 5)
@@ -99,6 +99,14 @@ class TileProgram:
         sb = rng.choice((self.synapses, last, rng.randint(self.synapses, last)))
         if kind == "bias":
             return nest(Op.BIAS, [], sb=self.bias, bias=numbers["bias"])
+        if kind == "dense":
+            # A row of outputs in every step, from rows that lie in the same bank, or anywhere.
+            count = rng.randint(1, 24)
+            most = (core.sb_rows - 1 - self.synapses) // count
+            step = rng.choice([n for n in (0, 1, 2, 3, 4, 8) if n <= most])
+            return nest(
+                Op.MAC, [Loop(count=count, sb=step)], sb=self.synapses, nbin_free=ti, **numbers
+            )
         if kind == "class":
             return nest(
                 Op.MAC,
