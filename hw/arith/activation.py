@@ -1,11 +1,11 @@
 """Piecewise-linear functions with a reloadable table: the activation unit of NFU-3."""
 
-from amaranth.hdl import C, Cat, Module, Mux, Signal, signed, unsigned
+from amaranth.hdl import Cat, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..memory.ram import Ram
-from .interpolate import Interpolate, Segment, choose
+from .interpolate import Interpolate, Segment
 from .numbers import NO_MIRROR, compensation
 from .pipeline import delay
 
@@ -100,7 +100,7 @@ class PiecewiseLinear(wiring.Component):
         lanes = [
             Interpolate(
                 width=width, drop=self.drop, style=self.style, segments=self.segments,
-                max_scale=self.max_scale, stages=self.stages,
+                max_scale=self.max_scale, stages=self.stages, in_memory=self.in_memory,
             )
             for _ in range(self.lanes)
         ]  # fmt: skip
@@ -139,17 +139,11 @@ class PiecewiseLinear(wiring.Component):
         table = Signal(data.ArrayLayout(Segment(self.width), self.segments), reset_less=True)
         with m.If(self.enable & self.load):
             m.d.sync += table.eq(Cat(table, self.words)[-len(table.as_value()) :])
-        segments = [table[k] for k in range(self.segments)]
-        m.d.comb += [starts[k].eq(segment.start) for k, segment in enumerate(segments)]
-        for lane in lanes:
-            coefficients = Signal(3 * self.width)
-            m.d.comb += coefficients.eq(
-                choose([Cat(segment.a, segment.b) for segment in segments], lane.reached)
-            )
-            self._coefficients(
-                m, lane,
-                delay(m, coefficients, lane.to_coefficients, enable=self.enable, name="chosen"),
-            )  # fmt: skip
+        for k in range(self.segments):
+            segment = table[k]
+            m.d.comb += starts[k].eq(segment.start)
+            for lane in lanes:
+                m.d.comb += lane.table[k].eq(Cat(segment.a, segment.b))
 
     def _table_in_memories(self, m: Module, lanes: list[Interpolate], starts: data.View):
         """A ring of segments, the oldest in row ``oldest``."""
@@ -175,20 +169,15 @@ class PiecewiseLinear(wiring.Component):
         for k, lane in enumerate(lanes):
             ram = Ram(shape=unsigned(3 * self.width), depth=self.segments)
             m.submodules[f"coefficients_{k}"] = ram
-            number = Signal(range(self.segments), name=f"number_{k}")
             m.d.comb += [
-                number.eq(choose([C(n) for n in range(self.segments)], lane.reached)),
                 ram.write_row.eq(oldest),
                 ram.write.eq(write),
                 ram.write_data.eq(Cat(segment.a, segment.b)),
-                ram.read_row.eq(self._row(oldest, number)),
+                ram.read_row.eq(self._row(oldest, lane.segment)),
                 ram.read.eq(self.enable),
             ]
-            self._coefficients(m, lane, ram.read_data)
+            m.d.comb += lane.coefficients.eq(ram.read_data)
 
     def _row(self, oldest, number):
         total = oldest + number
         return Mux(total >= self.segments, total - self.segments, total)
-
-    def _coefficients(self, m: Module, lane: Interpolate, bits):
-        m.d.comb += [lane.slope.eq(bits[: self.width]), lane.offset.eq(bits[self.width :])]

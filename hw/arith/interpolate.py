@@ -1,6 +1,8 @@
 """One lane of a piecewise-linear function: from a number and its segment to the result."""
 
-from amaranth.hdl import Module, Mux, Signal, Value, signed
+from typing import Any
+
+from amaranth.hdl import C, Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -24,8 +26,8 @@ class Segment(data.StructLayout):
 class Interpolate(wiring.Component):
     """y = (a[i] * x + b[i]) / 2**scale on segment i, rounded and saturated.
 
-    One comparator per breakpoint tells where x is, one truncated multiplier forms the product. The
-    coefficients come from outside.
+    One comparator per breakpoint finds the segment, one truncated multiplier forms the product. The
+    coefficients are chosen from a table, or come from a memory outside.
 
     Latency is ``stages`` advances, throughput one result per advance. The output is registered; of
     two stages and more the first ends at the coefficients, and more registers go to the multiplier.
@@ -37,14 +39,17 @@ class Interpolate(wiring.Component):
     segments : segments of the table, 2 or more
     max_scale : largest shift
     stages : pipeline registers, 1 or more
+    in_memory : the coefficients come from outside; needs two stages
 
     Members
     -------
     enable : In(1), the pipeline advances
     x : In(signed(width))
     starts : In(ArrayLayout(signed(width), segments)), where the segments begin; belongs to ``x``
-    reached : Out(segments), the segments that begin at or below ``x``, for ``choose``
-    slope, offset : In, of the segment of ``x``; of two stages and more, an advance later
+    table : In(ArrayLayout(3 * width, segments)), belongs to ``x``: of each segment the slope and,
+        above it, the offset (unless ``in_memory``)
+    segment : Out(range(segments)), that of ``x``; coefficients : In(3 * width), of this segment, an
+        advance later (if ``in_memory``)
     mirrored : In(1), belongs to ``x``: a negative x uses the segment of ~x, and reflection - b
     reflection : In(signed(2 * width)), comes with the coefficients
     scale : In(range(max_scale + 1)), belongs to the product: ``stages`` - 1 advances after ``x``
@@ -54,31 +59,35 @@ class Interpolate(wiring.Component):
     enable: Signal
     x: Signal
     starts: data.View
-    reached: Signal
-    slope: Signal
-    offset: Signal
+    table: Any
+    segment: Signal
+    coefficients: Signal
     mirrored: Signal
     reflection: Signal
     scale: Signal
     y: Signal
 
     def __init__(
-        self, *, width: int, drop: int, style: str, segments: int, max_scale: int, stages: int
-    ):
+        self, *, width: int, drop: int, style: str, segments: int, max_scale: int, stages: int,
+        in_memory: bool,
+    ):  # fmt: skip
         self.width = width
         self.drop = drop
         self.style = style
         self.segments = segments
         self.max_scale = max_scale
         self.stages = stages
+        self.in_memory = in_memory
+        if in_memory:
+            source = {"segment": Out(range(segments)), "coefficients": In(3 * width)}
+        else:
+            source = {"table": In(data.ArrayLayout(3 * width, segments))}
         super().__init__(
             {
                 "enable": In(1),
                 "x": In(signed(width)),
                 "starts": In(data.ArrayLayout(signed(width), segments)),
-                "reached": Out(segments),
-                "slope": In(signed(width)),
-                "offset": In(signed(2 * width)),
+                **source,
                 "mirrored": In(1),
                 "reflection": In(signed(2 * width)),
                 "scale": In(range(max_scale + 1)),
@@ -100,15 +109,26 @@ class Interpolate(wiring.Component):
             return delay(m, value, stages, enable=self.enable, name=name)
 
         # The segment.
-        reflect = self.mirrored & self.x[-1]
+        reflect = Signal()
+        m.d.comb += reflect.eq(self.mirrored & self.x[-1])
         key = Signal(signed(width))
         m.d.comb += key.eq(self.x ^ reflect.replicate(width))
-        for k in range(self.segments):
-            m.d.comb += self.reached[k].eq(key >= self.starts[k])
+        numbers = range(self.segments)
+        reached = Signal(self.segments)
+        m.d.comb += reached.eq(Cat(key >= self.starts[n] for n in numbers))
+        if self.in_memory:
+            m.d.comb += self.segment.eq(choose([C(n) for n in numbers], reached))
+            coefficients = self.coefficients
+        else:
+            coefficients = Signal(3 * width)
+            m.d.comb += coefficients.eq(choose([self.table[n] for n in numbers], reached))
+            coefficients = registered(coefficients, self.to_coefficients, "chosen")
         x = registered(self.x, self.to_coefficients, "x")
         reflect = registered(reflect, self.to_coefficients, "reflect")
 
         # a * x + b.
+        a = coefficients[:width].as_signed()
+        b = coefficients[width:].as_signed()
         m.submodules.multiplier = multiplier = Multiplier(
             width=width, drop=self.drop, style=self.style, stages=in_multiplier
         )
@@ -116,8 +136,8 @@ class Interpolate(wiring.Component):
         m.d.comb += [
             multiplier.enable.eq(self.enable),
             multiplier.x.eq(x),
-            multiplier.w[0].eq(self.slope),
-            offset.eq(Mux(reflect, self.reflection - self.offset, self.offset)),
+            multiplier.w[0].eq(a),
+            offset.eq(Mux(reflect, self.reflection - b, b)),
         ]
         offset = registered(offset, in_multiplier, "offset_register")
 
