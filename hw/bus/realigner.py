@@ -1,6 +1,6 @@
 """From the beats of a bus to the words of a run, whatever byte the run begins at."""
 
-from amaranth.hdl import Module, Mux, Signal, Value, unsigned
+from amaranth.hdl import C, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -114,10 +114,11 @@ class Realigner(wiring.Component):
             self.idle.eq(~occupied),
         ]
 
+        from_held = Signal(count)  # byte n, for n + start < count
+        m.d.comb += from_held.eq(Mux(alone, -1, C((1 << count) - 1, count) >> start))
         for n in range(count):
             lane = slice(8 * n, 8 * n + 8)
-            from_held = alone | (n + start < count)
-            m.d.comb += word.data[lane].eq(Mux(from_held, held[lane], turned[lane]))
+            m.d.comb += word.data[lane].eq(Mux(from_held[n], held[lane], turned[lane]))
         # Only the last word of a run is not whole; it ends where the last beat does.
         partial = Signal()
         extent = Signal.like(beat.end)
