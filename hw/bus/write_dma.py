@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Module, Mux, ResetInserter, Signal, Value, signed, unsigned
+from amaranth.hdl import C, Module, Mux, ResetInserter, Signal, Value, signed, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
@@ -124,9 +124,12 @@ class _Beats(wiring.Component):
         m.d.comb += fill.eq(Mux(opening & ~begun, place.start, waiting))
         turned = rotate_up(m, Value.cast(piece), fill, 8, "turned")
         joined = Signal(self._data_width)
+        every = C((1 << count) - 1, count)
+        from_piece = Signal(count)  # byte n, for n >= fill
+        m.d.comb += from_piece.eq(every << fill)
         for n in range(count):
             lane = slice(8 * n, 8 * n + 8)
-            m.d.comb += joined[lane].eq(Mux(n < fill, held[lane], turned[lane]))
+            m.d.comb += joined[lane].eq(Mux(from_piece[n], turned[lane], held[lane]))
 
         total = Signal(range(2 * count))
         enough = Signal()  # without the piece
@@ -145,7 +148,7 @@ class _Beats(wiring.Component):
         with m.If(used):
             m.d.sync += [waiting.eq(total), begun.eq(1)]
             for n in range(count):
-                with m.If(complete | (n >= fill)):
+                with m.If(complete | from_piece[n]):
                     m.d.sync += held[8 * n : 8 * n + 8].eq(turned[8 * n : 8 * n + 8])
         with m.If(sent):
             m.d.sync += [beat.eq(Mux(last_beat, 0, beat + 1)), begun.eq(0)]
@@ -160,9 +163,9 @@ class _Beats(wiring.Component):
         with m.Elif(used):
             m.d.sync += index.eq(index + 1)
 
-        for n in range(count):
-            m.d.comb += self.o.payload.strobe[n].eq((n >= low) & (n <= high) & ~self.halt)
+        strobe = (every << low) & (every >> (count - 1 - high)[: len(high)])
         m.d.comb += [
+            self.o.payload.strobe.eq(Mux(self.halt, 0, strobe)),
             self.o.payload.data.eq(joined),
             self.o.payload.last.eq(last_beat),
             self.stored.eq(Mux(sent & ~self.halt, high - low + 1, 0)),
