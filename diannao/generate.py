@@ -22,7 +22,6 @@ _WAIVERS = {
     "WIDTHEXPAND": "an operator is as wide as its result, operands are extended by the language",
     "WIDTHTRUNC": "a result wider than its target wraps, as the design means it",
     "CMPCONST": "this configuration cannot reach one of the two outcomes",
-    "UNSIGNED": "this configuration cannot reach one of the two outcomes",
     "CASEOVERLAP": "the selector has one bit set at most; the order of the cases does not matter",
     "UNOPTFLAT": "bits of one word depend on other bits of it; there is no combinational loop",
     "UNUSEDSIGNAL": "parts of words that this configuration does not need",
