@@ -26,8 +26,8 @@ class PiecewiseLinear(wiring.Component):
     for each lane instead, which is smaller.
 
     Latency is ``stages`` advances, throughput ``lanes`` results per advance. The output is
-    registered; from two stages on also the coefficients, and more registers go to the multiplier.
-    Neither data nor table are reset.
+    registered; from two stages on also the coefficients, from three on the sums, and more registers
+    go to the multiplier. Neither data nor table are reset.
 
     Parameters
     ----------

@@ -30,8 +30,8 @@ class Interpolate(wiring.Component):
     coefficients are chosen from a table, or come from a memory outside.
 
     Latency is ``stages`` advances, throughput one result per advance. The output is registered; of
-    two stages and more the first ends at the coefficients, and more registers go to the multiplier.
-    Registers are not reset.
+    two stages and more the first ends at the coefficients, of three and more the last begins with
+    the sum, and more registers go to the multiplier. Registers are not reset.
 
     Parameters
     ----------
@@ -103,7 +103,8 @@ class Interpolate(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         width = self.width
-        in_multiplier = self.stages - 1 - self.to_coefficients
+        to_sum = 1 if self.stages > 2 else 0
+        in_multiplier = self.stages - 1 - self.to_coefficients - to_sum
 
         def registered(value: Value, stages: int, name: str):
             return delay(m, value, stages, enable=self.enable, name=name)
@@ -140,13 +141,15 @@ class Interpolate(wiring.Component):
             offset.eq(Mux(reflect, self.reflection - b, b)),
         ]
         offset = registered(offset, in_multiplier, "offset_register")
+        total = Signal(signed(2 * width + 1))
+        m.d.comb += total.eq(multiplier.o[0] + offset)
 
         # Rounding and saturation.
         m.submodules.requantise = requantise = Requantise(
             input_width=2 * width + 1, width=width, max_shift=(1 << len(self.scale)) - 1
         )
         m.d.comb += [
-            requantise.i.eq(multiplier.o[0] + offset),
+            requantise.i.eq(registered(total, to_sum, "sum")),
             requantise.shift.eq(self.scale),
             self.y.eq(registered(requantise.o, 1, "y")),
         ]

@@ -234,7 +234,7 @@ CONFIGS: dict[str, Config] = {
             drop=8,
             outstanding=64,
             nfu1_stages=2,
-            nfu3_stages=4,
+            nfu3_stages=5,
         ),
         Config(
             name="diannao-8x8",
@@ -246,7 +246,7 @@ CONFIGS: dict[str, Config] = {
             sb_port=512,
             nbout_port=128,
             nfu1_stages=2,
-            nfu3_stages=4,
+            nfu3_stages=5,
         ),
         Config(name="fpga-16x16"),
         Config(
