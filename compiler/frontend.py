@@ -1,8 +1,10 @@
 """The front end: an ONNX model becomes a graph of operators that the core has."""
 
 import os
+from functools import cache
 
 import onnx
+from onnxruntime.capi.onnxruntime_pybind11_state import get_all_operator_schema
 
 from hw.errors import UserError
 
@@ -54,18 +56,19 @@ def load(
 
 def _import(model: Model) -> FloatGraph:
     proto = model.proto.graph
+    for node in proto.node:
+        kind = f"{node.domain}.{node.op_type}"
+        if node.domain not in ("", "ai.onnx") and kind not in OPERATORS.keys() | _on_host():
+            raise UserError(
+                f"node {node.name!r} ({kind}) can run neither on the core nor on the host; "
+                f"supported operators: {', '.join(sorted(OPERATORS))}"
+            )
     read = {name for node in proto.node for name in node.input} | set(model.outputs)
     nodes = [import_node(node, model, read) for node in proto.node]
     nodes += [_constant_output(model, name) for name in model.outputs if name in model.constants]
     tensors = {}
     for name in [*model.inputs, *(name for node in nodes for name in node.outputs)]:
         if name not in model.shapes:
-            maker = next((node for node in proto.node if name in node.output), None)
-            if maker is not None and maker.domain not in ("", "ai.onnx"):
-                raise UserError(
-                    f"node {maker.name!r} ({maker.domain}.{maker.op_type}) can run neither on the "
-                    f"core nor on the host; supported operators: {', '.join(sorted(OPERATORS))}"
-                )
             raise UserError(
                 f"tensor {name!r} of {proto.name!r} has no fixed shape; only the batch may be "
                 "dynamic, and its size is fixed when the model is compiled"
@@ -76,6 +79,12 @@ def _import(model: Model) -> FloatGraph:
     )
     graph.drop_unused()
     return graph
+
+
+@cache
+def _on_host() -> frozenset[str]:
+    """The operators that ONNX Runtime has, with their domains."""
+    return frozenset(f"{schema.domain}.{schema.name}" for schema in get_all_operator_schema())
 
 
 def _constant_output(model: Model, name: str):

@@ -672,9 +672,13 @@ def test_batch():
     assert load(fixed, batch=5).tensors["y"].shape == (2, 8, 12, 12)
 
 
-def test_operator_of_somebody_else():
-    model = onnx_model([node("Frobnicate", ["x"], ["y"], name="f", domain="com.example")], IMAGE,
-                       {"y": 4})  # fmt: skip
+@pytest.mark.parametrize("nodes", [
+    [node("Frobnicate", ["x"], ["y"], name="f", domain="com.example")],
+    [node("Frobnicate", ["x"], ["t"], name="f", domain="com.example"), node("Relu", ["t"], ["y"])],
+], ids=["with shape", "without shape"])  # fmt: skip
+def test_operator_of_somebody_else(nodes):
+    model = onnx_model(nodes, IMAGE, {"y": 4})
+    model.graph.output[0].CopyFrom(helper.make_tensor_value_info("y", 1, [1, 4]))
     model.opset_import.append(onnx.helper.make_opsetid("com.example", 1))
     with pytest.raises(UserError, match=r"node 'f' \(com.example.Frobnicate\) can run neither"):
         load(model)
