@@ -11,7 +11,7 @@ import json
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from amaranth.hdl import Module, Signal, Value, signed
@@ -39,7 +39,7 @@ RELAXED = 20.0
 """A clock period in ns that nothing here has trouble with: cells are then chosen for area."""
 
 
-TOP_SIZES = {"nfu1": (4, 2, 6), "nfu2": (2, 16, 5), "nfu3": (2, 2, 7)}
+TOP_SIZES = {"nfu1": (4, 2, 6), "nfu2": (2, 16, 5), "nfu3": (4, 2, 7)}
 """Tn, Ti and most registers of the NFU stages whose critical path is measured."""
 
 
@@ -323,7 +323,7 @@ def _pipeline_part(results: dict[str, Any]) -> str:
 
 The longest path of each stage of the NFU by its number of pipeline registers, gates sized for
 speed. Few lanes are enough for that: NFU-1 with Tn = 4, Ti = 2, NFU-2 with Tn = 2, Ti = 16 (its
-trees have the paper's depth), NFU-3 with Tn = 2.
+trees have the paper's depth), NFU-3 with Tn = 4.
 
 """
     for library, parts in results.items():
@@ -334,44 +334,79 @@ trees have the paper's depth), NFU-3 with Tn = 2.
                 count = f"**{row['stages']}**" if chosen else row["stages"]
                 share = row["area"] / rows[0]["area"]
                 text += _row(
-                    top.replace("nfu", "NFU-"), count, f"{row['ns']:.2f}", f"{row['area']:,.0f}",
+                    _stage(top), count, f"{row['ns']:.2f}", f"{row['area']:,.0f}",
                     f"{100 * share:.0f} %",
                 )  # fmt: skip
         text += "\n"
     return text + _depth_text(results)
 
 
-def knees(results: dict[str, Any]) -> dict[str, int]:
-    """For each stage the fewest registers with which it holds up none of the others.
+class Depths(NamedTuple):
+    """The smallest NFU for a clock period: registers of its three stages, um2 at 16x16."""
 
-    The NFU's clock is set by the stage that is slowest however many registers it gets. Five percent
-    beyond it count as no loss.
+    period: float
+    registers: list[int]
+    area: float
+
+
+def depths(parts: dict[str, Any]) -> list[Depths]:
+    """The smallest NFU for each period, fastest first, without those that gain nothing.
+
+    A stage of 16x16 is taken to grow by its registers as the few lanes do that were measured.
     """
-    most: dict[str, int] = {}
-    for parts in results.values():
-        pipeline = parts["pipeline"]
-        limit = max(min(row["ns"] for row in rows) for rows in pipeline.values())
+    pipeline, blocks = parts["pipeline"], parts["size"]["diannao-16x16"]["blocks"]
+    found: list[Depths] = []
+    for period in sorted({row["ns"] for rows in pipeline.values() for row in rows}):
+        registers, area = [], 0.0
         for top, rows in pipeline.items():
-            fewest = next(row["stages"] for row in rows if row["ns"] <= 1.05 * limit)
-            most[top] = max(most.get(top, 1), fewest)
-    return most
+            fitting = [row for row in rows if row["ns"] <= period]
+            if fitting:
+                smallest = min(fitting, key=lambda row: row["area"])
+                ours = rows[getattr(CONFIG, f"{top}_stages") - 1]
+                registers.append(smallest["stages"])
+                area += blocks[_stage(top)][0] * smallest["area"] / ours["area"]
+        if len(registers) == len(pipeline) and (not found or area < found[-1].area):
+            found.append(Depths(period, registers, area))
+    return found
+
+
+def _stage(top: str) -> str:
+    return top.replace("nfu", "NFU-")
 
 
 def _depth_text(results: dict[str, Any]) -> str:
-    found = ", ".join(f"{top.replace('nfu', 'NFU-')} {n}" for top, n in knees(results).items())
-    default = ", ".join(
-        f"{top.replace('nfu', 'NFU-')} {getattr(CONFIG, f'{top}_stages')}" for top in TOP_SIZES
-    )
-    return f"""\
-The slowest stage sets the clock; the fewest registers with which the others keep up are
-{found}. NFU-1 needs a second one, for its operands, where the access of SB fills a
-cycle; more of them cost a lot, because they cut its carry-save trees, where many bits are under
-way. NFU-2 cannot be faster than its accumulation, which takes a row of partial sums, adds, and may
-hand the result to the next step, all within one cycle; more registers go to its trees. NFU-3 ends
-in an addition, a shift and a limit in one cycle. The paper's configurations (bold) have
-{default}. Others have 3 + 2 + 3 by default, because a DSP block holds three registers.
+    text = """\
+The smallest NFU of 16x16 for each period that there is, by these numbers. The product says which of
+them computes most for its area: the smallest (bold).
+
+"""
+    for library, parts in results.items():
+        text += f"`{library}`\n\n"
+        text += _head("period ns", "NFU-1", "NFU-2", "NFU-3", "mm2", "mm2 ns")
+        found = depths(parts)
+        best = min(each.area * each.period for each in found)
+        for each in found:
+            product = each.area * each.period
+            shown = f"{product / 1e6:.2f}"
+            text += _row(
+                f"{each.period:.2f}", *each.registers, f"{each.area / 1e6:.2f}",
+                f"**{shown}**" if product == best else shown,
+            )  # fmt: skip
+        text += "\n"
+    default = ", ".join(f"{_stage(top)} {getattr(CONFIG, f'{top}_stages')}" for top in TOP_SIZES)
+    return (
+        text
+        + f"""\
+So the paper's configurations have {default}: NFU-1 has a second register, for its
+operands, where the access of SB fills a cycle, and that of NFU-2 between trees and accumulation
+costs nothing. More registers in NFU-1 and NFU-2 cost a lot, because they cut carry-save trees and
+adder trees, where many bits are under way; they gain a percent in one library, nothing in the
+other. NFU-3 has registers for the narrowed sum, the coefficients, the product, the sum before
+rounding, and the result.
+Others have 3 + 2 + 3 by default, because a DSP block holds three registers.
 The RTL of others for the paper's 0.98 GHz at 65 nm has 3 + 2 + 3.
 """
+    )
 
 
 def _size_part(results: dict[str, Any]) -> str:
@@ -466,7 +501,7 @@ def main() -> None:
             measured = _rounded(getattr(bench, part)())
             results.setdefault(bench.library.name, {})[part] = measured
             arguments.results.write_text(json.dumps(results, indent=1) + "\n")
-    if all(set(parts) >= {"multipliers", "drop", "pipeline"} for parts in results.values()):
+    if all(set(parts) >= set(PARTS) for parts in results.values()):
         (DOCS / "asic.md").write_text(report(results))
         plot_drop(results, DOCS / "asic-drop.svg")
         print("wrote docs/asic.md")
