@@ -22,8 +22,8 @@ __all__ = ["FORMATS", "check_plot", "draw", "plot"]
 
 FORMATS = (".svg", ".png", ".pdf")
 
-_COLOURS = {"nfu": "tab:blue", "memory": "tab:red"}
-_PORT_COLOUR = "tab:orange"
+_COLOURS = {"nfu": "tab:blue", "nbin": "tab:green", "sb": "tab:orange", "nbout": "tab:purple",
+            "bus": "tab:brown", "memory": "tab:red"}  # fmt: skip
 _WORDS = {"nfu": "the NFU", "nbin": "the NBin port", "sb": "the SB port", "nbout": "the NBout port",
           "bus": "the port", "memory": "the memory"}  # fmt: skip
 _PLACES = [
@@ -82,7 +82,7 @@ def draw(report: dict[str, Any]) -> Any:
     _roofs(axes, layers, report)
     for kind in dict.fromkeys(layer["bound_by"] for layer in layers):
         these = [layer for layer in layers if layer["bound_by"] == kind]
-        colour = _COLOURS.get(kind, _PORT_COLOUR)
+        colour = _COLOURS[kind]
         x = [layer["x"] for layer in these]
         axes.vlines(x, [layer["y"] for layer in these], [layer["top"] for layer in these],
                     colors=colour, linewidth=0.8, alpha=0.6)  # fmt: skip
