@@ -101,7 +101,7 @@ def nonzero(graph: Graph, feeds: dict[str, np.ndarray]) -> dict[str, dict[str, A
             macs = int(seen @ (node.weight != 0).sum(axis=0))
             shape = f"{node.weight.shape[1]} -> {node.weight.shape[0]}"
         elif isinstance(node, Add):
-            macs = sum(np.count_nonzero(tensors[name]) for name in node.inputs)
+            macs = sum(int(np.count_nonzero(tensors[name])) for name in node.inputs)
             counts[node.name] = {**_NOTHING, "nonzero_macs": macs}
             continue
         else:

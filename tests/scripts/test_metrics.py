@@ -1,5 +1,6 @@
 """scripts/metrics: products without a zero factor, and the tables of metrics."""
 
+import json
 from dataclasses import asdict, replace
 
 import numpy as np
@@ -36,6 +37,7 @@ def test_products_without_a_zero_factor(strides, pads, groups):
     tensors = golden.run(graph, {x: image}).tensors
 
     counts = nonzero(graph, {x: image / 2**8})
+    assert json.loads(json.dumps(counts)) == counts
     conv, add, gemm = graph.nodes
     assert isinstance(conv, Conv)
     assert isinstance(add, Add)
