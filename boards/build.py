@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import time
 import warnings
@@ -15,7 +16,7 @@ from sim.execution import Progress
 
 from .catalog import Board
 from .netlist import NO_COLLISIONS, SYNTHESIS, find_tool
-from .platform import PlatformTop, check_platform, family_of
+from .platform import PlatformTop, check_platform, device_of, family_of
 
 __all__ = ["TimingError", "build_board"]
 
@@ -24,10 +25,13 @@ _TOOLS = {
         "YOSYS": "yosys", "NEXTPNR_ICE40": "nextpnr-ice40", "ICEPACK": "icepack"
     },
     "ecp5": {"YOSYS": "yosys", "NEXTPNR_ECP5": "nextpnr-ecp5", "ECPPACK": "ecppack"},
+    "gowin": {
+        "YOSYS": "yosys", "NEXTPNR_GOWIN": "nextpnr-himbaechel", "GOWIN_PACK": "gowin_pack"
+    },
 }  # fmt: skip
 """Environment variables through which Amaranth's build scripts find their tools."""
 
-_BITSTREAM = {"ice40": "top.bin", "ecp5": "top.bit"}
+_BITSTREAM = {"ice40": "top.bin", "ecp5": "top.bit", "gowin": "top.fs"}
 
 _CELLS = {
     "ice40": {
@@ -38,8 +42,13 @@ _CELLS = {
         "LUT": ("TRELLIS_COMB",), "FF": ("TRELLIS_FF",), "DSP": ("MULT18X18D",),
         "BRAM": ("DP16KD",),
     },
+    "gowin": {
+        "LUT": ("LUT4",), "FF": ("DFF",), "DSP": ("MULT9X9", "MULT18X18"),
+        "BRAM": ("BSRAM",),
+    },
 }  # fmt: skip
-"""What is counted, by the cell names of nextpnr. An iCE40 logic cell is a LUT with a flip-flop."""
+"""What is counted, by the cell names of nextpnr. An iCE40 logic cell is a LUT with a flip-flop.
+Where there are several, they are two uses of the same sites, and a design has one of them."""
 
 
 class TimingError(UserError):
@@ -48,8 +57,6 @@ class TimingError(UserError):
 
 def _tools(family: str) -> dict[str, str]:
     """Commands by environment variable: native tools first, then those from PyPI."""
-    if family not in _TOOLS:
-        raise UserError(f"bitstreams can be built for {', '.join(_TOOLS)} devices, not {family}")
     return {variable: find_tool(tool) for variable, tool in _TOOLS[family].items()}
 
 
@@ -88,6 +95,8 @@ def build_board(
             script_after_read=NO_COLLISIONS, synth_opts=SYNTHESIS[family],
             nextpnr_opts=f"--report report.nextpnr.json --timing-allow-fail --seed {seed}",
         )  # fmt: skip
+    if family == "gowin":
+        plan.files["build_top.sh"] = _for_himbaechel(str(plan.files["build_top.sh"]), board)
     folder.mkdir(parents=True, exist_ok=True)
     plan.extract(str(folder))
     _run(folder, board, environment, progress)
@@ -106,6 +115,14 @@ def build_board(
     return report
 
 
+def _for_himbaechel(script: str, board: Board) -> str:
+    """Amaranth's build script for nextpnr-gowin, with the options of what has replaced it."""
+    script = script.replace(" --report", f" --freq {board.clock / 1e6:g} --report")
+    for option in ("family", "cst"):
+        script = script.replace(f" --{option} ", f" -o {option}=")
+    return script
+
+
 _STEPS = (("top.rpt", "synthesising"), ("top.tim", "placing and routing"))
 
 
@@ -116,9 +133,10 @@ def _run(folder: Path, board: Board, environment: dict[str, str], progress: Prog
     with (
         (folder / "build.log").open("w") as log,
         subprocess.Popen(
-            ["sh", "build_top.sh"], cwd=folder, env=environment, stdout=log, stderr=log
+            ["sh", "build_top.sh"], cwd=folder, env=environment, stdout=log, stderr=log,
+            start_new_session=True,
         ) as process,
-    ):
+    ):  # fmt: skip
         try:
             while process.poll() is None:
                 step = next((t for n, t in reversed(_STEPS) if (folder / n).exists()), "")
@@ -127,7 +145,7 @@ def _run(folder: Path, board: Board, environment: dict[str, str], progress: Prog
                     progress(step)
                 time.sleep(0.1)
         except BaseException:
-            process.kill()
+            os.killpg(process.pid, signal.SIGKILL)  # the shell, and the tool that it has started
             raise
     if process.returncode:
         raise UserError(_why(folder, board))
@@ -151,7 +169,7 @@ def _why(folder: Path, board: Board) -> str:
     if missing := _too_large(folder, family_of(platform)):
         counts = ", ".join(f"{used:,} {kind} of {has:,}" for kind, (used, has) in missing.items())
         return (
-            f"the design needs {counts} of the {platform.device}; choose a smaller core, with "
+            f"the design needs {counts} of the {device_of(platform)}; choose a smaller core, with "
             "--set tn=N or --set ti=N"
         )
     for name in ("top.tim", "top.rpt", "build.log"):
@@ -167,18 +185,15 @@ def _report(board: Board, platform: Any, family: str, measured: dict[str, Any]) 
     usage = measured["utilization"]
     resources = {}
     for name, cells in _CELLS[family].items():
-        present = [usage[cell] for cell in cells if cell in usage]
-        resources[name] = {
-            "used": sum(one["used"] for one in present),
-            "available": sum(one["available"] for one in present),
-        }
+        counts = max((usage[cell] for cell in cells if cell in usage), key=lambda one: one["used"])
+        resources[name] = {"used": counts["used"], "available": counts["available"]}
     # The core's clock is the only one that logic runs on.
     fmax = min(clock["achieved"] for clock in measured["fmax"].values()) * 1e6
     operations = 2 * board.config.tn * board.config.ti * board.clock
     dsps = resources["DSP"]["used"]
     return {
         "board": board.name,
-        "device": platform.device,
+        "device": device_of(platform),
         "configuration": asdict(board.config),
         "memory": board.memory_text,
         "resources": resources,

@@ -11,7 +11,7 @@ from hw.errors import UserError
 from .memory.onchip import OnChipMemory
 from .memory.sdram import SdramMemory
 from .memory.sdram_chip import SDR_32MB
-from .memory.storage import BlockRam
+from .memory.storage import BlockRam, Spram
 from .top import BoardTop
 
 __all__ = ["BOARDS", "Board", "custom_board", "find_board"]
@@ -24,6 +24,10 @@ def _block_ram(kibibytes: int) -> Callable[[Config, int], OnChipMemory]:
         return OnChipMemory(storage=storage, address_width=config.address_width)
 
     return make
+
+
+def _spram(config: Config, clock: int) -> OnChipMemory:
+    return OnChipMemory(storage=Spram(), address_width=config.address_width)
 
 
 def _sdram(config: Config, clock: int) -> SdramMemory:
@@ -129,6 +133,22 @@ BOARDS: dict[str, Board] = {
             memory_text="64 KiB block RAM",
             clock=50_000_000,
             loader="icepi-zero",
+        ),
+        Board(
+            name="icebreaker",
+            title="iCEBreaker, iCE40UP5K",
+            platform="amaranth_boards.icebreaker:ICEBreakerPlatform",
+            config=Config(
+                name="icebreaker", tn=2, ti=4, width=8, nbin_rows=256, sb_rows=64, nbout_rows=32,
+                bias_rows=16, max_reduction=2048, nbin_port=32, sb_port=32, nbout_port=32,
+                cp_port=32, shared_port=True, address_width=17, outstanding=1, burst=16,
+                nbin_fifo=8, instruction_buffer=512, queue=1, nfu3_lanes=1,
+                nfu3_multiplier="array",
+            ),
+            memory=_spram,
+            memory_text="128 KiB SPRAM",
+            clock=24_000_000,
+            loader="ice40_generic",
         ),
     )
 }  # fmt: skip

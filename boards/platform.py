@@ -12,9 +12,14 @@ from .catalog import Board
 from .clocks import EarlyClock, check_clock, make_clock
 from .sdram_pads import EARLY, SdramPads
 
-__all__ = ["PlatformTop", "check_platform", "family_of"]
+__all__ = ["PlatformTop", "check_platform", "device_of", "family_of"]
 
 _FAMILIES = {"iCE40": "ice40", "LFE5U": "ecp5", "GW1N": "gowin"}
+
+
+def device_of(platform: Any) -> str:
+    """What the platform calls its device."""
+    return getattr(platform, "device", None) or getattr(platform, "part", "")
 
 
 def family_of(platform: Any) -> str:
@@ -25,7 +30,7 @@ def family_of(platform: Any) -> str:
     UserError
         If there are no open tools for it here.
     """
-    device = getattr(platform, "device", None) or getattr(platform, "part", "")
+    device = device_of(platform)
     for beginning, family in _FAMILIES.items():
         if device.startswith(beginning):
             return family

@@ -89,6 +89,21 @@ def test_digits_with_faults_on_the_line(simulation):
         assert session.report["cycles"] == 2 * first
 
 
+def test_digits_on_the_icebreaker():
+    """With the device's SPRAM: every tensor equals golden, and its last words are there."""
+    board = find_board("icebreaker")
+    running = simulate_board(board)
+    with Session(DIGITS, target=running.port) as session:
+        assert board_link(session).memory == 128 << 10
+        board_link(session).write_words((128 << 10) - 8, [0x89ABCDEF, 0x01234567])
+        session.run(None, session.random_inputs(1))
+        assert session.report["checked_tensors"] == 8
+        assert session.report["cycles"] > 460_416 / 8  # its MACs
+        assert board_link(session).read_words((128 << 10) - 8, 2) == [0x89ABCDEF, 0x01234567]
+        assert board_link(session).read_words((64 << 10) - 8, 2) != [0x89ABCDEF, 0x01234567]
+    running.close()
+
+
 def test_reset_is_noticed(simulation, link):
     """A reset between two exchanges: the driver refuses to go on."""
     target = BoardTarget(link, every=False)
