@@ -19,7 +19,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..diannao.assembler import Loop, NfuNest, ProgramError, Runs, nest
+from ..diannao.assembler import Loop, ProgramError, Runs
 from ..program import text, words
 from ..program.words import Slots
 from .instructions import (
@@ -33,8 +33,10 @@ from .instructions import (
     Send,
     Store,
     Tile,
+    TileNest,
     Write,
     copy_levels,
+    nest,
     row_levels,
 )
 
@@ -44,7 +46,6 @@ __all__ = [
     "Instruction",
     "Load",
     "Loop",
-    "NfuNest",
     "ProgramError",
     "Read",
     "RowLoop",
@@ -53,6 +54,7 @@ __all__ = [
     "Slots",
     "Store",
     "Tile",
+    "TileNest",
     "Write",
     "assemble",
     "columns",

@@ -6,6 +6,7 @@ from functools import cached_property
 
 from ..diannao.config import Config, ConfigError
 from ..mesh.config import MeshConfig
+from ..nfu.layouts import Control
 
 __all__ = ["CONFIGS", "NodeConfig"]
 
@@ -31,6 +32,10 @@ class NodeConfig:
     sb_rows : rows of Tn x Ti synapses of a tile's SB, all banks together
     nbout_rows, bias_rows : rows of Tn partial sums, and of Tn biases, of a tile
     segments, max_reduction : see ``hw.diannao.config.Config``
+    aggregate : the NFU's operators can join for numbers of twice the width, and NFU-3 has a second
+        table; for ``drop`` 0
+    training : NFU-1 can hold neurons, and the tile adds their products to its synapses; needs
+        ``aggregate``
     central_rows : rows of Ti neurons in each of the two central memories
     memory : what SB and the central memories are made of: "ram" in the generated Verilog, or
         "macro", black boxes with a simulation model beside them
@@ -68,6 +73,8 @@ class NodeConfig:
     bias_rows: int = 64
     segments: int = 16
     max_reduction: int = 32768
+    aggregate: bool = False
+    training: bool = False
     central_rows: int = 65536
     memory: str = "ram"
     sb_latency: int = 3
@@ -142,6 +149,8 @@ class NodeConfig:
         check("masks", 1 <= self.masks <= 256, "1 to 256")
         check("clock_mhz", 1 <= self.clock_mhz <= 10000, "1 to 10000")
         check("link_bandwidth", 1 <= self.link_bandwidth <= 1 << 20, "1 to 1048576")
+        check("aggregate", not (self.aggregate and self.drop), "false, as drop is not 0")
+        check("training", self.aggregate or not self.training, "false without aggregate")
         _ = self.core, self.mesh  # their rules are ours
 
     def replace(self, **changes) -> "NodeConfig":
@@ -170,6 +179,13 @@ class NodeConfig:
             nfu1_stages=self.nfu1_stages, nfu2_stages=self.nfu2_stages,
             nfu3_stages=self.nfu3_stages,
         )  # fmt: skip
+
+    @cached_property
+    def control(self) -> Control:
+        """Control that goes with a step through a tile's NFU."""
+        return Control(
+            self.nbout_rows, self.bias_rows, self.aggregate, self.sb_rows if self.training else 0
+        )
 
     @cached_property
     def mesh(self) -> MeshConfig:

@@ -24,7 +24,7 @@ ADDRESS_WIDTH = 12
 IDENTIFICATION = 0x44414449
 """ASCII "DADI", the first character highest."""
 
-VERSION = (1, 0)
+VERSION = (1, 1)
 """Major and minor version of register map and instruction set; see ``hw.diannao.csr``."""
 
 COUNTERS = {
@@ -55,7 +55,8 @@ def _log2(value: int) -> int:
 
 
 _POWERS = {"sb_banks", "arity", "trunk", "bus_port", "central_banks"}
-_CHOICES = {"multiplier": ("dsp", "array"), "memory": ("ram", "macro")}
+_CHOICES = {"multiplier": ("dsp", "array"), "memory": ("ram", "macro"),
+            "aggregate": (False, True), "training": (False, True)}  # fmt: skip
 
 _LAYOUT = {
     ("CONFIG_NFU", 0x010, "size of a tile's NFU"): {
@@ -64,6 +65,8 @@ _LAYOUT = {
     ("CONFIG_NUMBERS", 0x014, "number formats"): {
         "width": (0, 8, "bits of a neuron or synapse"),
         "drop": (8, 8, "columns that the multipliers leave out"),
+        "aggregate": (16, 1, "1 operators join for numbers of twice the width"),
+        "training": (17, 1, "1 neurons can be held, and synapses updated"),
         "segments": (24, 7, "segments of the activation"),
         "multiplier": (31, 1, "1 partial-product arrays, 0 DSP blocks"),
     },

@@ -2,11 +2,12 @@
 
 from typing import Any
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from ..diannao.sequencer import QueuedNest
+from ..nfu.layouts import Held, Op
 from ..program.decoder import QueuedLayout
 from .config import NodeConfig
 from .fat_tree import Fork
@@ -29,7 +30,8 @@ class Dispatch(wiring.Component):
     i : In(stream(QueuedLayout(TileSlot))), the queue
     o : Out(stream(QueuedNest)).array(tiles)
     idle : Out(1), no slot is waiting
-    error : Out(1), high while there is a fault: ``code`` and ``pc`` of the slot
+    error : Out(1), high while there is a fault: ``code`` and ``pc`` of the slot. A nest in a mode
+        that the node does not have is an illegal instruction
     """
 
     i: stream.Interface
@@ -59,9 +61,16 @@ class Dispatch(wiring.Component):
         m.submodules.fork = fork = Fork(shape=QueuedNest, count=config.tiles)
         for inner, outer in zip(fork.o, self.o, strict=True):
             connect(m, inner, flipped(outer))
+        illegal, nest = Signal(), slot.nest
+        if not config.aggregate:
+            m.d.comb += illegal.eq(nest.joined | nest.half | nest.derivative | _holds(nest))
+        elif config.training:
+            m.d.comb += illegal.eq(_holds(nest) & (nest.op != Op.MAC))
+        else:
+            m.d.comb += illegal.eq(_holds(nest))
         m.d.comb += [
-            self.error.eq(self.i.valid & bad_tiles(config, slot.tiles)),
-            self.code.eq(ErrorCode.TILE_RANGE),
+            self.error.eq(self.i.valid & (illegal | bad_tiles(config, slot.tiles))),
+            self.code.eq(Mux(illegal, ErrorCode.ILLEGAL_INSTRUCTION, ErrorCode.TILE_RANGE)),
             self.pc.eq(self.i.payload.pc),
             fork.i.payload.slot.eq(slot.nest),
             fork.i.payload.pc.eq(self.i.payload.pc),
@@ -72,3 +81,8 @@ class Dispatch(wiring.Component):
             self.idle.eq(~self.i.valid),
         ]
         return m
+
+
+def _holds(nest):
+    """Whether the synapses of a nest are held neurons."""
+    return nest.held != Held.SB

@@ -1,10 +1,12 @@
 """A node's instructions as Python objects: one frozen dataclass per layout of ``isa``."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 from ..diannao import instructions as diannao
-from ..diannao.instructions import NfuNest, Runs
+from ..diannao.instructions import Loop, NfuNest, Runs
+from ..nfu.layouts import Held, Op
 from ..program.instruction_set import Classes, InstructionSet, mirrors
 from ..program.loops import LoopForm
 from . import isa
@@ -25,8 +27,10 @@ __all__ = [
     "Send",
     "Store",
     "Tile",
+    "TileNest",
     "Write",
     "copy_levels",
+    "nest",
     "row_levels",
 ]
 
@@ -42,7 +46,7 @@ SLOTS = {
 """The slots in the order in which they follow one another in an instruction."""
 
 CLASSES: Classes = dict(diannao.CLASSES)
-"""The class that stands for each layout; a tile's nest is DianNao's."""
+"""The class that stands for each layout."""
 
 NO_RUNS = Runs(0, 1)
 """The descriptor of a load that reads nothing."""
@@ -112,6 +116,33 @@ def copy_levels(loops: Sequence[CopyLoop]) -> tuple[CopyLevel, ...]:
 _ROWS = (RowLevel(),) * ROW_LEVELS
 
 
+@mirrors(CLASSES, isa.TileNest)
+@dataclass(frozen=True, slots=True)
+class TileNest(NfuNest):
+    """A nest of a tile, see ``isa.TileNest``; built with ``nest``."""
+
+    joined: bool = False
+    half: int = 0
+    derivative: bool = False
+    held: Held = Held.SB
+
+
+def nest(
+    op: Op,
+    loops: Sequence[Loop] = (),
+    *,
+    joined: bool = False,
+    half: int = 0,
+    derivative: bool = False,
+    held: Held = Held.SB,
+    **numbers: Any,
+) -> TileNest:
+    """As ``hw.diannao.instructions.nest``, with the modes of ``isa.TileNest``."""
+    plain = diannao.nest(op, loops, **numbers)
+    values = {field.name: getattr(plain, field.name) for field in fields(plain)}
+    return TileNest(**values, joined=joined, half=half, derivative=derivative, held=held)
+
+
 @mirrors(CLASSES, isa.LoadSlot)
 @dataclass(frozen=True, slots=True)
 class Load:
@@ -154,9 +185,9 @@ class Read:
 @mirrors(CLASSES, isa.TileSlot)
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """Tile slot, see ``isa.TileSlot``; the nest is built with ``hw.diannao.assembler.nest``."""
+    """Tile slot, see ``isa.TileSlot``; the nest is built with ``nest``."""
 
-    nest: NfuNest
+    nest: TileNest
     tiles: int
 
 
@@ -207,7 +238,7 @@ DADIANNAO = InstructionSet(
     slots=SLOTS, magic=isa.CP_MAGIC, classes=CLASSES, instruction=Instruction,
     errors=isa.ErrorCode,
     loops={
-        **diannao.DIANNAO.loops, **dict.fromkeys((Load, Store, Read, Write), ROW_LOOPS),
+        TileNest: diannao.LOOPS, **dict.fromkeys((Load, Store, Read, Write), ROW_LOOPS),
         Send: COPY_LOOPS,
     },
 )  # fmt: skip

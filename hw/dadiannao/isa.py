@@ -25,7 +25,8 @@ from amaranth.hdl import signed, unsigned
 from amaranth.lib import data, enum
 
 from ..bus.descriptor import Descriptor
-from ..diannao.isa import WORD_BITS, NfuSlot
+from ..diannao.isa import LEVELS, WORD_BITS, Level, NfuIn, NfuOut
+from ..nfu.layouts import Held, Op
 
 __all__ = [
     "CP_MAGIC",
@@ -43,6 +44,7 @@ __all__ = [
     "SendSlot",
     "StoreOp",
     "StoreSlot",
+    "TileNest",
     "TileSlot",
     "WriteOp",
     "WriteSlot",
@@ -184,10 +186,47 @@ class ReadSlot(data.Struct):
     levels: data.ArrayLayout(RowLevel, ROW_LEVELS)
 
 
+class TileNest(data.Struct):
+    """``NfuSlot`` of DianNao, and in what was reserved there the modes of a joinable NFU.
+
+    ``joined`` (a node with ``aggregate``): MAC, MAX and SUM work on numbers of twice the width,
+    low half first, of which a row has Ti / 2. A row of SB then has two halves of Tn / 2 rows of as
+    many synapses: row n of ``half`` is the SB row's row ``2 n + half`` of Ti narrow ones. A word of
+    BIAS is a joined pair of words; a joined table has the low halves of its words in the first
+    table, the high ones in the second.
+
+    ``derivative``: TABLE loads the second table; MAC, MAX and SUM that are not ``joined`` finish
+    two rows, the first table's function of the sums and then the second one's.
+
+    ``held`` (a node with ``training``, MAC only): where the synapses come from. With anything but
+    SB the steps come in pairs, which the innermost loop runs through: its first iteration reads
+    the neurons that are held, the second one those that meet them. ``reduce`` must be 0 there.
+    """
+
+    op: Op
+    source: NfuIn
+    target: NfuOut
+    reduce: unsigned(LEVELS)
+    shift: unsigned(6)
+    scale: unsigned(6)
+    joined: unsigned(1)
+    half: unsigned(1)
+    derivative: unsigned(1)
+    held: Held
+    reserved: unsigned(3)
+    nbin: unsigned(16)
+    sb: unsigned(16)
+    nbout: unsigned(16)
+    bias: unsigned(16)
+    nbin_free: unsigned(16)
+    sb_free: unsigned(16)
+    levels: data.ArrayLayout(Level, LEVELS)
+
+
 class TileSlot(data.Struct):
     """A nest for the NFU of each tile in ``tiles``; SB rows are absolute and never freed."""
 
-    nest: NfuSlot
+    nest: TileNest
     tiles: unsigned(64)
 
 

@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..arith.pipeline import delay
 from ..diannao.sequencer import Step
-from ..nfu.layouts import Control, Op, Operands, lanes
+from ..nfu.layouts import Held, Op, Operands, lanes
 from .config import NodeConfig
 
 __all__ = ["OperandFetch"]
@@ -59,12 +59,12 @@ class OperandFetch(wiring.Component):
     def __init__(self, *, config: NodeConfig):
         self._config = config
         core = config.core
-        control = Control(core.nbout_rows, core.bias_rows)
+        control = config.control
         neurons = lanes(core.width, core.ti)
         self.stages = max(config.sb_latency, 2)
         super().__init__(
             {
-                "i": In(stream.Signature(Step(core))),
+                "i": In(stream.Signature(Step(core, control))),
                 "o": Out(stream.Signature(Operands(control, neurons, core.sb_row_bits))),
                 "position": Out(range(core.nbin_elements)),
                 "read_nbin": Out(1),
@@ -90,7 +90,7 @@ class OperandFetch(wiring.Component):
             return delay(m, value, stages, enable=advance, name=name, **options)
 
         # Address: the offset from the tail becomes a place in NBin's ring.
-        step = Signal(Step(core), reset_less=True)
+        step = Signal(Step(core, config.control), reset_less=True)
         waiting, goes, takes_row = Signal(), Signal(), Signal()
         nbin_sum = Signal(range(2 * core.nbin_elements))
         position = Signal(range(core.nbin_elements))
@@ -106,6 +106,9 @@ class OperandFetch(wiring.Component):
             goes.eq(waiting & advance & (~takes_row | self.sb_ready)),
             self.i.ready.eq(~waiting | goes),
         ]
+        if config.training:
+            with m.If((op == Op.MAC) & (step.control.held == Held.EACH)):
+                m.d.comb += takes_row.eq(0)
         with m.If(self.i.ready):
             m.d.sync += [waiting.eq(self.i.valid), step.eq(self.i.payload)]
 

@@ -6,6 +6,7 @@ from amaranth.hdl import Module, Mux, Signal, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ..nfu.layouts import UpdatedRow
 from .config import NodeConfig
 from .edram import Edram
 
@@ -42,6 +43,8 @@ class Sb(wiring.Component):
     -------
     write : In(stream(SbPieceLayout)), Tn pieces after each other are a row, the first one lowest;
         the row of the last piece counts
+    update : In(stream(UpdatedRow)), whole rows, if the tile trains; they come between those of
+        ``write`` and before them
     row, read : In, a row to be read
     ready : Out(1), the read is done in this cycle; until then it must be repeated
     kept : In(sb_banks), banks whose output must stay
@@ -51,6 +54,7 @@ class Sb(wiring.Component):
     """
 
     write: stream.Interface
+    update: stream.Interface
     row: Signal
     read: Signal
     ready: Signal
@@ -61,9 +65,12 @@ class Sb(wiring.Component):
 
     def __init__(self, *, config: NodeConfig):
         self._config = config
+        updated = UpdatedRow(config.control, config.core.sb_row_bits)
+        update = {"update": In(stream.Signature(updated))} if config.training else {}
         super().__init__(
             {
                 "write": In(stream.Signature(SbPieceLayout(config))),
+                **update,
                 "row": In(range(config.sb_rows)),
                 "read": In(1),
                 "ready": Out(1),
@@ -130,9 +137,22 @@ class Sb(wiring.Component):
         target = Signal(range(config.sb_rows), reset_less=True)
         place = Signal(range(config.tn))
         written = Signal()
-        m.d.comb += self.write.ready.eq(~self.busy | written)
+        free = Signal()
+        m.d.comb += [free.eq(~self.busy | written), self.write.ready.eq(free)]
         with m.If(written):
             m.d.sync += self.busy.eq(0)
+        if config.training:
+            between = place == 0
+            m.d.comb += [
+                self.update.ready.eq(free & between),
+                self.write.ready.eq(free & ~(self.update.valid & between)),
+            ]
+            with m.If(self.update.valid & self.update.ready):
+                m.d.sync += [
+                    word.eq(self.update.payload.data),
+                    target.eq(self.update.payload.row),
+                    self.busy.eq(1),
+                ]
         with m.If(self.write.valid & self.write.ready):
             m.d.sync += [
                 word.word_select(place, config.row_bits).eq(piece.data),

@@ -2,19 +2,20 @@
 
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value, unsigned
+from amaranth.hdl import C, Cat, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
+from ..diannao.isa import NfuSlot
 from ..diannao.nest_words import NestWords
 from ..diannao.sequencer import QueuedNest, Sequencer
 from ..memory.nbin import Nbin
 from ..memory.nbout import Nbout
-from ..nfu.layouts import Op
+from ..nfu.layouts import Held, Op
 from ..nfu.nfu import Nfu
 from .config import NodeConfig
 from .fat_tree import Kind, TileRowLayout
-from .isa import ErrorCode
+from .isa import ErrorCode, TileNest
 from .operands import OperandFetch
 from .sb import Sb
 
@@ -97,7 +98,12 @@ class Tile(wiring.Component):
         m = Module()
         config, core = self.config, self.config.core
         m.submodules.words = words = NestWords()
-        m.submodules.sequencer = sequencer = Sequencer(config=core, resident=True)
+        m.submodules.sequencer = sequencer = Sequencer(
+            config=core,
+            resident=True,
+            slot=TileNest if config.aggregate else NfuSlot,
+            control=config.control,
+        )
         m.submodules.operands = operands = OperandFetch(config=config)
         m.submodules.nbin = nbin = Nbin(
             elements=core.nbin_elements,
@@ -125,6 +131,8 @@ class Tile(wiring.Component):
             nfu3_stages=core.nfu3_stages,
             nfu3_lanes=core.nfu3_lanes,
             nfu3_multiplier=core.nfu3_multiplier,
+            aggregate=config.aggregate,
+            updated_rows=config.control.updated_rows,
         )
 
         # Rows from the fat tree.
@@ -182,14 +190,30 @@ class Tile(wiring.Component):
         ]
 
         # What goes on.
-        finishing = Signal(range(nfu.latency + 2))  # rows of outputs in the NFU
+        finishing = Signal(range(2 * (nfu.latency + 2)))  # rows of outputs in the NFU
+        updating = Signal(range(nfu.latency + 2))  # rows of synapses in it
         control = operands.o.payload.control
         computes = (control.op != Op.BIAS) & (control.op != Op.TABLE)
         enters = operands.o.valid & operands.o.ready & control.last & computes
-        m.d.sync += finishing.eq(finishing + enters - (nfu.o.valid & nfu.o.ready))
+        updates, twice = C(0), C(0)
+        if config.aggregate:
+            twice = control.derivative & ~control.joined
+        if config.training:
+            enters &= ~control.hold
+            updates = control.held == Held.ALL
+            connect(m, nfu.update, sb.update)
+            updated = sb.update.valid & sb.update.ready
+            m.d.sync += updating.eq(updating + (enters & updates) - updated)
+        rows = Mux(enters & ~updates, 1 + twice, 0)
+        m.d.sync += finishing.eq(finishing + rows - (nfu.o.valid & nfu.o.ready))
         m.d.comb += [
             self.busy.eq(
-                self.instruction.valid | ~sequencer.idle | operands.busy | finishing.any() | sb.busy
+                self.instruction.valid
+                | ~sequencer.idle
+                | operands.busy
+                | finishing.any()
+                | updating.any()
+                | sb.busy
             ),
             self.step.eq(sequencer.o.valid & sequencer.o.ready),
             self.active.eq(self.step & ~sequencer.parameters),

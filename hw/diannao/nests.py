@@ -8,10 +8,10 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 
 from ..bus.streams import Queue
 from ..memory.ram import Ram
-from ..nfu.layouts import Op
+from ..program.fields import is_reserved
 from .config import Config
 from .fields import slot_words
-from .isa import LEVELS, WORD_BITS, Level, NfuIn, NfuOut, NfuSlot
+from .isa import LEVELS, WORD_BITS, Level, NfuSlot
 
 __all__ = ["HEAD", "ROWS", "Head", "Moves", "Nests"]
 
@@ -22,17 +22,21 @@ HEAD = LEVELS
 """The row with what belongs to the whole nest: where it starts and what it frees at its end."""
 
 
-class Head(data.Struct):
-    """What does not change in a nest."""
+_HEAD_BITS = 32
+"""Of a slot's first word: what belongs to the whole nest and has no row in the memories."""
 
-    op: Op
-    source: NfuIn
-    target: NfuOut
-    reduce: unsigned(LEVELS)
-    shift: unsigned(6)
-    scale: unsigned(6)
-    pc: unsigned(32)
-    tag: unsigned(16)
+
+class Head(data.StructLayout):
+    """What does not change in a nest: the fields of the first half of its slot, ``pc``, ``tag``."""
+
+    def __init__(self, slot: type[data.Struct]):
+        fields = dict(data.Layout.cast(slot))
+        self.names = [
+            str(name) for name, field in fields.items()
+            if field.offset < _HEAD_BITS and not is_reserved(name)
+        ]  # fmt: skip
+        shapes: dict = {name: fields[name].shape for name in self.names}
+        super().__init__({**shapes, "pc": unsigned(32), "tag": unsigned(16)})
 
 
 class Moves(data.StructLayout):
@@ -74,6 +78,11 @@ class Nests(wiring.Component):
     A nest comes as the words of its slot, one per cycle, and may be begun once it was committed. Of
     the nest in work, and of the start of the next one, a row can be read in every cycle.
 
+    Parameters
+    ----------
+    config : core configuration
+    slot : NfuSlot, or a layout that differs in nothing but what is reserved there
+
     Members
     -------
     i : In(stream(64)), words of the slots; ready for all words of a slot or for none
@@ -101,8 +110,10 @@ class Nests(wiring.Component):
     nbin_free: Signal
     sb_free: Signal
 
-    def __init__(self, *, config: Config):
+    def __init__(self, *, config: Config, slot: type[data.Struct] = NfuSlot):
         self._config = config
+        self._slot = slot
+        self._head = Head(slot)
         self.banks = config.queue + 2
         self.depth = self.banks * ROWS
         frees = _Frees(config)
@@ -112,7 +123,7 @@ class Nests(wiring.Component):
                 "commit": In(1),
                 "pc": In(32),
                 "tag": In(16),
-                "head": Out(stream.Signature(Head)),
+                "head": Out(stream.Signature(self._head)),
                 "row": In(range(self.depth)),
                 "read": In(1),
                 "moves": Out(Moves(config)),
@@ -215,14 +226,14 @@ class Nests(wiring.Component):
             m.d.sync += single.eq(Cat(single, count == 1)[1:])
 
         # Heads.
-        kept = Signal(WORD_BITS // 2, reset_less=True)  # the first word's part that has no row
+        kept = Signal(_HEAD_BITS, reset_less=True)  # the first word's part that has no row
         with m.If(begun):
             m.d.sync += kept.eq(word)
-        m.submodules.heads = heads = Queue(shape=Head, depth=max(2, self.banks))
+        m.submodules.heads = heads = Queue(shape=self._head, depth=max(2, self.banks))
         connect(m, heads.o, flipped(self.head))
         fixed = heads.i.payload
-        for name in ("op", "source", "target", "reduce", "shift", "scale"):
-            place = _place(NfuSlot, name)
+        for name in self._head.names:
+            place = _place(self._slot, name)
             m.d.comb += Value.cast(fixed[name]).eq(_bits(kept, place))
         m.d.comb += [
             fixed.pc.eq(self.pc),

@@ -5,7 +5,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from ..memory.ram import Ram
-from ..nfu.layouts import Control, Op
+from ..nfu.layouts import Control, Held, Op
 from .config import Config
 from .isa import LEVELS, WORD_BITS, ErrorCode, NfuIn, NfuOut, NfuSlot
 from .nests import HEAD, ROWS, Nests
@@ -28,10 +28,10 @@ class Step(data.StructLayout):
     ``nbin_free`` and ``sb_free`` become free once the step has read its operands.
     """
 
-    def __init__(self, config: Config):
+    def __init__(self, config: Config, control: Control | None = None):
         super().__init__(
             {
-                "control": Control(config.nbout_rows, config.bias_rows),
+                "control": control or Control(config.nbout_rows, config.bias_rows),
                 "nbin": range(config.nbin_elements),
                 "nbin_tail": range(config.nbin_elements),
                 "nbin_free": range(config.nbin_elements + 1),
@@ -56,6 +56,8 @@ class Sequencer(wiring.Component):
     config : core configuration
     resident : SB is no ring but holds all its rows from the start; they are never given up, and
         ``sb`` of a step is the row itself
+    slot : the nests' layout: NfuSlot, or one that differs in nothing but what is reserved there
+    control : layout of the steps' control; what NfuSlot does not have is in ``slot``
 
     Members
     -------
@@ -94,16 +96,25 @@ class Sequencer(wiring.Component):
     wait_sb: Signal
     parameters: Signal
 
-    def __init__(self, *, config: Config, resident: bool = False):
+    def __init__(
+        self,
+        *,
+        config: Config,
+        resident: bool = False,
+        slot: type[data.Struct] = NfuSlot,
+        control: Control | None = None,
+    ):
         self._config = config
         self._resident = resident
+        self._slot = slot
+        self._control = control or Control(config.nbout_rows, config.bias_rows)
         super().__init__(
             {
                 "i": In(stream.Signature(unsigned(WORD_BITS))),
                 "commit": In(1),
                 "nest_pc": In(32),
                 "nest_tag": In(16),
-                "o": Out(stream.Signature(Step(config))),
+                "o": Out(stream.Signature(Step(config, self._control))),
                 "nbin_arrived": In(range(config.nbin_elements + 1)),
                 "sb_arrived": In(1),
                 "halt": In(1),
@@ -125,7 +136,7 @@ class Sequencer(wiring.Component):
         m = Module()
         config = self._config
         capacity, rows = config.nbin_elements, config.sb_rows
-        m.submodules.nests = nests = Nests(config=config)
+        m.submodules.nests = nests = Nests(config=config, slot=self._slot)
         connect(m, flipped(self.i), nests.i)
         m.d.comb += [nests.commit.eq(self.commit), nests.pc.eq(self.nest_pc)]
         m.d.comb += nests.tag.eq(self.nest_tag)
@@ -241,6 +252,9 @@ class Sequencer(wiring.Component):
             reads_sb.eq((op == Op.MAC) | (op == Op.BIAS) | (op == Op.TABLE)),
             self.parameters.eq((op == Op.BIAS) | (op == Op.TABLE)),
         ]
+        if self._control.updated_rows:
+            with m.If(head.held == Held.EACH):
+                m.d.comb += reads_sb.eq(0)
         nbin_bad = ((nbin_end < config.ti) | (nbin_end > capacity)) & reads_nbin
         sb_bad = ((sb < 0) | (sb > rows - 1)) & reads_sb
         nbout_bad = ((nbout < 0) | (nbout > config.nbout_rows - 1)) & reads_nbin
@@ -278,6 +292,16 @@ class Sequencer(wiring.Component):
             step.sb_tail.eq(sb_tail),
             step.sb_free.eq(sb_free),
         ]
+        if self._control.aggregate:
+            m.d.comb += [
+                step.control[name].eq(head[name]) for name in ("joined", "half", "derivative")
+            ]
+        if self._control.updated_rows:
+            m.d.comb += [
+                step.control.held.eq(head.held),
+                step.control.hold.eq((head.held != Held.SB) & at_zero[0]),
+                step.control.sb.eq(sb),
+            ]
         return m
 
     def _iterations(self, m: Module, nests, advancing, at_zero, begin, issue):

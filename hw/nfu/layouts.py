@@ -6,11 +6,13 @@ from amaranth.lib.wiring import In, Out
 
 __all__ = [
     "Control",
+    "Held",
     "Op",
     "Operands",
     "PartialPort",
     "Products",
     "Sums",
+    "UpdatedRow",
     "lanes",
     "products",
     "row_bits",
@@ -36,6 +38,22 @@ class Op(enum.Enum, shape=4):
     TABLE = 5
 
 
+class Held(enum.Enum, shape=2):
+    """What MAC multiplies its neurons with.
+
+    SB    with the row of SB, as always
+    EACH  each neuron with the held one of its place, for the output of its place: like synapses
+          with the held neurons in the diagonal
+    ALL   every neuron with every held one; nothing of it goes to the outputs. The sum of products
+          of neuron i and held neuron n is, at the end, shifted right and rounded, saturated, added
+          to synapse [n][i] of the SB row, saturated, and written back (weight update)
+    """
+
+    SB = 0
+    EACH = 1
+    ALL = 2
+
+
 class Control(data.StructLayout):
     """Control that accompanies each step through the pipeline.
 
@@ -47,11 +65,21 @@ class Control(data.StructLayout):
     twice the width, of which a row has half as many; ``half`` chooses one of the two halves that
     the rows of synapses then have; ``derivative`` sends TABLE to the second table, and lets the
     second table's results follow those of the first (which joined numbers do not have).
+
+    With ``updated_rows`` (of SB; for ``aggregate`` only) NFU-1 can hold neurons: ``hold`` marks the
+    steps that bring them, ``held`` says what MAC multiplies with, ``sb`` is the row of SB.
     """
 
-    def __init__(self, nbout_rows: int, bias_rows: int, aggregate: bool = False):
+    def __init__(
+        self, nbout_rows: int, bias_rows: int, aggregate: bool = False, updated_rows: int = 0
+    ):
         self.aggregate = aggregate
-        more = dict.fromkeys(("joined", "half", "derivative") if aggregate else (), unsigned(1))
+        self.updated_rows = updated_rows
+        more: dict = dict.fromkeys(
+            ("joined", "half", "derivative") if aggregate else (), unsigned(1)
+        )
+        if updated_rows:
+            more |= {"hold": unsigned(1), "held": Held, "sb": range(updated_rows)}
         super().__init__(
             {
                 "op": Op,
@@ -106,17 +134,26 @@ class Products(data.StructLayout):
     """From NFU-1 to NFU-2: the products, and what goes around the multipliers and adder trees.
 
     ``bypass`` holds parameter words (BIAS, TABLE), or neurons in its first min(Tn, Ti) lanes and 0
-    in the others (MAX, SUM).
+    in the others (MAX, SUM). ``row`` is the step's SB row, if the control has ``updated_rows``.
     """
 
     def __init__(self, control: Control, width: int, tn: int, ti: int):
+        row = {"row": unsigned(row_bits(width, tn, ti))} if control.updated_rows else {}
         super().__init__(
             {
                 "products": products(width, tn, ti, control.aggregate),
                 "bypass": words(width, tn),
                 "control": control,
+                **row,
             }
         )
+
+
+class UpdatedRow(data.StructLayout):
+    """What goes back into row ``row`` of SB."""
+
+    def __init__(self, control: Control, row_bits: int):
+        super().__init__({"data": unsigned(row_bits), "row": range(control.updated_rows)})
 
 
 class Sums(data.StructLayout):

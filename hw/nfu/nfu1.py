@@ -1,19 +1,22 @@
 """NFU-1: the multipliers."""
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..arith.aggregate import JoinableProducts
 from ..arith.multiplier import Multiplier
 from ..arith.pipeline import delay
-from .layouts import Control, Op, Operands, Products, lanes, row_bits, synapses, words
+from .layouts import Control, Held, Op, Operands, Products, lanes, row_bits, synapses, words
 
 __all__ = ["Nfu1"]
 
 
 class Nfu1(wiring.Component):
     """NFU-1 (paper section 5.2): Tn x Ti multipliers, each neuron against Tn synapses.
+
+    If the control has ``updated_rows``, a register holds the neurons of the last step with
+    ``hold``, which goes no further; see Held. Then ``tn`` and ``ti`` are equal.
 
     Pooled neurons (MAX, SUM) and parameter words (BIAS, TABLE) go around the multipliers. The
     pipeline advances when the last register is empty or accepted; it takes one step per cycle and
@@ -67,20 +70,23 @@ class Nfu1(wiring.Component):
         m = Module()
         tn, ti, width = self.tn, self.ti, self.width
         advance = Signal()
-        m.d.comb += [
-            advance.eq(~self.o.valid | self.o.ready),
-            self.i.ready.eq(advance),
-            self.o.valid.eq(
-                delay(m, self.i.valid, self.stages, enable=advance, name="valid", reset_less=False)
-            ),
-        ]
+        m.d.comb += [advance.eq(~self.o.valid | self.o.ready), self.i.ready.eq(advance)]
+
+        def registered(value, stages: int, name: str, **options):
+            return delay(m, value, stages, enable=advance, name=name, **options)
 
         for_operands = min(self.stages - 1, 1)
         for_products = self.stages - for_operands
-        operands = delay(m, self.i.payload, for_operands, enable=advance, name="operands")
+        operands = registered(self.i.payload, for_operands, "operands")
+        valid = registered(self.i.valid, for_operands, "coming", reset_less=False)
         control, neurons = operands.control, operands.neurons
 
         weights = data.View(synapses(width, tn, ti), operands.row[: tn * ti * width])
+        if control.shape().updated_rows:
+            weights = self._chosen(m, operands, weights, advance & valid)
+            m.d.comb += self.o.payload.row.eq(registered(operands.row, for_products, "row"))
+            valid &= ~control.hold
+        m.d.comb += self.o.valid.eq(registered(valid, for_products, "valid", reset_less=False))
         multiply = self._joinable_multipliers if control.shape().aggregate else self._multipliers
         multiply(m, operands, weights, for_products, advance)
 
@@ -91,12 +97,30 @@ class Nfu1(wiring.Component):
         with m.Else():
             m.d.comb += [around[n].eq(neurons[n]) for n in range(min(tn, ti))]
         m.d.comb += [
-            self.o.payload.bypass.eq(delay(m, around, for_products, enable=advance, name="bypass")),
-            self.o.payload.control.eq(
-                delay(m, control, for_products, enable=advance, name="control")
-            ),
+            self.o.payload.bypass.eq(registered(around, for_products, "bypass")),
+            self.o.payload.control.eq(registered(control, for_products, "control")),
         ]
         return m
+
+    def _chosen(self, m: Module, operands, weights, takes: Value):
+        """``weights``, or what is held in their places."""
+        control = operands.control
+        held = Signal(lanes(self.width, self.ti), reset_less=True)
+        with m.If(takes & control.hold):
+            m.d.sync += held.eq(operands.neurons)
+        chosen = Signal(weights.shape())
+        m.d.comb += chosen.eq(weights)
+        with m.If((control.op == Op.MAC) & (control.held != Held.SB)):
+            for n in range(self.tn):
+                for i in range(self.ti):
+                    # Joined, a pair of lanes is one number.
+                    apart, joined = held[n], held[n // 2 * 2 + i % 2]
+                    if n != i:
+                        apart = Mux(control.held == Held.ALL, apart, 0)
+                    if n // 2 != i // 2:
+                        joined = Mux(control.held == Held.ALL, joined, 0)
+                    m.d.comb += chosen[n][i].eq(Mux(control.joined, joined, apart))
+        return chosen
 
     def _multipliers(self, m: Module, operands, weights, stages: int, advance: Signal):
         """Each neuron meets Tn synapses, several of them in one multiplier."""

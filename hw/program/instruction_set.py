@@ -25,12 +25,12 @@ _Class = TypeVar("_Class", bound=type)
 def mirrors(classes: Classes, layout: Part) -> Callable[[_Class], _Class]:
     """Decorator: register a dataclass for ``layout`` in ``classes``.
 
-    Its fields must be those of the layout, in order and without the reserved ones; else TypeError.
+    Its fields must be those of the layout without the reserved ones; else TypeError.
     """
 
     def register(cls: _Class) -> _Class:
         names = [key for key, _ in data.Layout.cast(layout) if not is_reserved(key)]
-        if (mine := names_of(cls)) != names:
+        if sorted(mine := names_of(cls)) != sorted(names):
             raise TypeError(f"fields of {cls.__name__} must be {names}, not {mine}")
         classes[layout] = cls
         return cls

@@ -14,7 +14,7 @@ import numpy as np
 from amaranth.lib import data
 
 from .fields import WORD_BITS, Field, is_aggregate, is_reserved
-from .instruction_set import Classes, InstructionSet
+from .instruction_set import Classes, InstructionSet, names_of
 
 __all__ = ["ProgramError", "Slots", "columns", "decode", "encode"]
 
@@ -49,16 +49,18 @@ def _objects(layout, columns: Iterator[list], classes: Classes) -> Iterable:
     """The reverse of ``_columns``."""
     cls = classes.get(layout)
     flags = {field.name for field in fields(cls) if field.type is bool} if cls else ()
-    parts = []
+    parts = {}
     for key, member in data.Layout.cast(layout):
         if is_reserved(key):
             continue
         if is_aggregate(member.shape):
-            parts.append(_objects(member.shape, columns, classes))
+            parts[key] = _objects(member.shape, columns, classes)
         else:
             column = next(columns)
-            parts.append(map(bool, column) if key in flags else column)
-    return map(cls, *parts) if cls else zip(*parts, strict=True)
+            parts[key] = map(bool, column) if key in flags else column
+    if cls is None:
+        return zip(*parts.values(), strict=True)
+    return map(cls, *(parts[name] for name in names_of(cls)))
 
 
 def _to_array(kind: str, field: Field, values: list, where: np.ndarray) -> np.ndarray:

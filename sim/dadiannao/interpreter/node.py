@@ -6,11 +6,11 @@ from math import prod
 
 import numpy as np
 
-from hw.dadiannao.assembler import Instruction, Load, Read, Send, Store, Tile, Write
+from hw.dadiannao.assembler import Instruction, Load, Read, Send, Store, Tile, TileNest, Write
 from hw.dadiannao.config import NodeConfig
 from hw.dadiannao.isa import ErrorCode, LoadOp, ReadOp
 from hw.diannao.isa import ErrorCode as CoreErrorCode
-from hw.nfu.layouts import Op
+from hw.nfu.layouts import Held, Op
 from sim.interpreter.errors import ExecutionError
 from sim.interpreter.memory import Memory
 
@@ -86,6 +86,8 @@ class Node:
         self.central.waited = max(self.central.waited, self.blocked(instruction))
         if instruction.fence:
             self.central.fence()
+            for each in self._tiles:
+                each.fence()
         if instruction.load is not None:
             self._load(instruction.load, layer, pc)
         if instruction.store is not None:
@@ -216,7 +218,19 @@ class Node:
                 ErrorCode.TILE_RANGE,
             )  # fmt: skip
 
+    def _check_mode(self, nest: TileNest, pc: int) -> None:
+        config = self._config
+        plain = nest.held == Held.SB
+        modes = nest.joined or nest.half or nest.derivative
+        ok = plain or (config.training and nest.op == Op.MAC)
+        if not ok or (modes and not config.aggregate):
+            self._fail(
+                pc, "the nest is in a mode that needs aggregate, or training and MAC",
+                ErrorCode.ILLEGAL_INSTRUCTION,
+            )  # fmt: skip
+
     def _run(self, slot: Tile, layer: LayerStatistics, pc: int) -> None:
+        self._check_mode(slot.nest, pc)
         tiles = self._numbers(slot.tiles, pc)
         nests = [self._tiles[number].run(slot.nest, pc) for number in tiles]
         if slot.nest.op in (Op.BIAS, Op.TABLE):

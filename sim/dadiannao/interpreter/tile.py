@@ -4,17 +4,18 @@ from collections import deque
 
 import numpy as np
 
+from hw.dadiannao.assembler import TileNest
 from hw.dadiannao.config import NodeConfig
 from hw.dadiannao.isa import ErrorCode
-from hw.diannao.assembler import NfuNest
 from hw.diannao.isa import ErrorCode as CoreErrorCode
+from hw.nfu.layouts import Held
 from sim.interpreter.errors import ExecutionError
 from sim.interpreter.nest import Nest
-from sim.interpreter.nfu import Nfu
 from sim.interpreter.ranges import check_nest
 from sim.interpreter.ring import Ring
 
 from .errors import NodeError
+from .nfu import TileNfu
 
 __all__ = ["Tile"]
 
@@ -32,7 +33,8 @@ class Tile:
         # SB never frees anything: all of it is there from the beginning.
         self._sb = Ring(content)
         self._sb.head = config.sb_rows
-        self._nfu = Nfu(config.core)
+        self._nfu = TileNfu(config.core)
+        self._updated = np.zeros(config.sb_rows, dtype=bool)
         self._outputs: deque[np.ndarray] = deque()
         self.finished = 0
 
@@ -40,6 +42,10 @@ class Tile:
         """SB rows (bytes) from row ``first`` on."""
         self._synapses[first : first + len(rows)] = rows
         self._loaded[first : first + len(rows)] = True
+
+    def fence(self) -> None:
+        """Everything before has ended."""
+        self._updated[:] = False
 
     def append(self, rows: np.ndarray) -> None:
         """Rows of neurons for NBin."""
@@ -50,7 +56,7 @@ class Tile:
         """Neurons in NBin, or on their way."""
         return self._nbin.head - self._nbin.tail
 
-    def run(self, slot: NfuNest, pc: int) -> Nest:
+    def run(self, slot: TileNest, pc: int) -> Nest:
         """Run a nest; its outputs wait for ``take``."""
         nest = Nest(slot)
         try:
@@ -60,7 +66,14 @@ class Tile:
             self._check_loaded(nest, pc)
             reach = nest.span("nbin")[1] + self._core.ti if nest.reads_nbin else 0
             rows = self._synapses if nest.reads_sb else self._synapses[:0]
-            outputs = self._nfu.run(nest, self._nbin.window(reach), rows, pc)
+            neurons = self._nbin.window(reach)
+            if slot.held == Held.ALL:
+                outputs = np.zeros((0, self._core.tn), dtype=np.int64)
+                numbers, changed = self._nfu.update(nest, neurons, rows, pc)
+                self._synapses[numbers] = changed
+                self._updated[numbers] = True
+            else:
+                outputs = self._nfu.run(nest, neurons, rows, pc)
         except ExecutionError as error:
             text = str(error).partition(": ")[2]
             raise NodeError(self._node, pc, text, ErrorCode(error.code.value)) from None
@@ -71,16 +84,20 @@ class Tile:
         return nest
 
     def _check_loaded(self, nest: Nest, pc: int) -> None:
-        if not nest.reads_sb:
+        slot = nest.slot
+        if not nest.reads_sb or (isinstance(slot, TileNest) and slot.held == Held.EACH):
             return
         low, high = nest.span("sb")
-        if self._loaded[low : high + 1].all():
+        ready = self._loaded & ~self._updated
+        if ready[low : high + 1].all():
             return
         for steps in nest.scan():
             rows = nest.at("sb", steps)
-            missing = rows[~self._loaded[rows]]
+            missing = rows[~ready[rows]]
             if len(missing):
-                raise ExecutionError(pc, f"SB row {missing[0]} was never loaded")
+                row = missing[0]
+                why = "needs a fence after its update" if self._loaded[row] else "was never loaded"
+                raise ExecutionError(pc, f"SB row {row} {why}")
 
     def take(self, count: int) -> np.ndarray:
         """The (count, Tn) oldest of the ``finished`` rows."""

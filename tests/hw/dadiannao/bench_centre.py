@@ -8,13 +8,23 @@ import cocotb
 from cocotb.triggers import RisingEdge
 from cocotbext.axi import AxiBus, AxiLiteBus, AxiLiteMaster, AxiSlave
 
-from hw.dadiannao.assembler import Instruction, Load, Read, Send, Store, Tile, Write, encode
+from hw.dadiannao.assembler import (
+    Instruction,
+    Load,
+    Read,
+    Send,
+    Store,
+    Tile,
+    Write,
+    encode,
+    nest,
+)
 from hw.dadiannao.config import NodeConfig
 from hw.dadiannao.csr import COUNTERS, IDENTIFICATION, read_config, register_map
 from hw.dadiannao.fat_tree import Kind, TileRowLayout
 from hw.dadiannao.instructions import NO_RUNS, SLOTS, RowLevel
 from hw.dadiannao.isa import CP_MAGIC, CpSlot, ErrorCode, LoadOp, ReadOp
-from hw.diannao.instructions import NfuNest, Runs
+from hw.diannao.instructions import Runs
 from hw.diannao.isa import NfuSlot
 from hw.nfu.layouts import Op
 from hw.program.fields import WORD_BITS, fields_of, slot_words
@@ -305,8 +315,8 @@ def ranges() -> list[tuple[Instruction, ErrorCode]]:
             Instruction(read=Read(ReadOp.BROADCAST, mask=0, levels=rows((2, 0, -1)))),
             code.TILE_RANGE,
         ),
-        (Instruction(tile=Tile(NfuNest(Op.MAC), 0)), code.TILE_RANGE),
-        (Instruction(tile=Tile(NfuNest(Op.MAC), 1 << 63)), code.TILE_RANGE),
+        (Instruction(tile=Tile(nest(Op.MAC), 0)), code.TILE_RANGE),
+        (Instruction(tile=Tile(nest(Op.MAC), 1 << 63)), code.TILE_RANGE),
         (Instruction(write=Write(tiles=0)), code.TILE_RANGE),
         (Instruction(write=Write(tiles=everyone + 1)), code.TILE_RANGE),
         (Instruction(write=Write(tiles=1, address=last, levels=few)), code.CENTRAL_RANGE),

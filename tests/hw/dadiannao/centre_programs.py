@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from hw.dadiannao.assembler import Instruction, Load, Read, Store, Tile, Write
+from hw.dadiannao.assembler import Instruction, Load, Read, Store, Tile, TileNest, Write
 from hw.dadiannao.config import NodeConfig
 from hw.dadiannao.instructions import NO_RUNS, RowLevel
 from hw.dadiannao.isa import LoadOp, ReadOp
-from hw.diannao.instructions import NestLevel, NfuNest, Runs
+from hw.diannao.instructions import NestLevel, Runs
 from hw.diannao.isa import NfuIn, NfuOut
 from hw.nfu.layouts import Op
 
@@ -156,7 +156,7 @@ def _runs(rng: random.Random, config: NodeConfig, rows: int, region: tuple[int, 
     return Runs(address, run, (split, count // split, 1), (gap, split * gap, 0))
 
 
-_NEST = NfuNest(
+_NEST = TileNest(
     op=Op.MAC, source=NfuIn.BIAS, target=NfuOut.NFU3, levels=(NestLevel(),) * 6
 )  # fmt: skip
 

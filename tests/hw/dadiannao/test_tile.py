@@ -18,6 +18,21 @@ TILES = [
 ]
 
 
+TRAINING = SMALL.replace(name="training", aggregate=True, training=True)
+TRAINING_TILES = [
+    TRAINING,
+    TRAINING.replace(
+        name="narrow", width=8, trunk=32, sb_banks=2, sb_latency=1, nfu1_stages=1, nfu2_stages=1,
+        nfu3_stages=1,
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("config", TRAINING_TILES, ids=lambda config: config.name)
+def test_modes(bench, config):
+    bench(Tile(config=config), "tile", "tests.hw.dadiannao.bench_tile_modes", asdict(config))
+
+
 @pytest.mark.parametrize("config", TILES, ids=lambda config: config.name)
 def test_tile(bench, config):
     bench(
