@@ -11,7 +11,8 @@ what descriptors move once per program (``traffic``).
 The units meet in queues, in the room of the rings and in the memory (``core``). Each goes on as far
 as the others are known. If the memory has bandwidth for all ports at once, that is all; otherwise
 ``memory`` gives it out tick by tick, as the simulated memory does, for stretches in which no
-unknown request can come. Loops of a program are followed until they have settled (``repetition``).
+unknown request can come. Loops of a program are followed until they have settled (``repetition``),
+and of a nest with little to wait for only the first and last iterations (``streak``).
 
 It gives the cycles of the Verilated core exactly, except where a pipeline full of output rows
 stands still for several reasons at once; tests/sim/test_model.py prints the comparison.

@@ -1,9 +1,11 @@
 """The units of a core, connected."""
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from hw.diannao.config import Config
-from hw.diannao.words import columns
+from hw.diannao.words import Slots
 
 from ..memory import MemorySettings
 from ..ports import memory_ports
@@ -14,12 +16,13 @@ from .nfu import Nfu, distinct_nests
 from .outputs import OutputRing
 from .queue import NestPlaces, SlotQueue
 from .store import StoreUnit
+from .streak import Streak
 
 __all__ = ["Core"]
 
 
 class Core:
-    """A core that runs the program of ``words`` at ``address``.
+    """A core that runs the program of ``slots`` at ``address``.
 
     Each unit knows the times of what it has done. In turns they go on as far as they can with what
     is known of the others, many bursts, rows or steps at once; what they hand to one another are
@@ -27,14 +30,16 @@ class Core:
 
     Parameters
     ----------
-    words : the program, up to its END
+    slots : the program, by kind
+    words : its length, up to its END
     address : its first byte
     config : core
     settings : memory
+    streaks : what to watch of each nest
 
     Members
     -------
-    slots : the program, by kind
+    slots : as given
     cycles : from start to end
     nfu, sb, nbin, store : the units
 
@@ -44,8 +49,16 @@ class Core:
         If the program never ends.
     """
 
-    def __init__(self, words: np.ndarray, address: int, config: Config, settings: MemorySettings):
-        self.slots = slots = columns(words)
+    def __init__(
+        self,
+        slots: Mapping[str, Slots],
+        words: int,
+        address: int,
+        config: Config,
+        settings: MemorySettings,
+        streaks: list[Streak],
+    ):
+        self.slots = slots
         queues = {kind: SlotQueue(config.queue + 1) for kind in ("sb", "nbin", "nbout")}
         places = NestPlaces(config.queue + 2)
         distinct, number = distinct_nests(slots["nfu"], config.ti)
@@ -58,7 +71,7 @@ class Core:
         alone = not config.shared_port and sum(p.width for p in ports) <= 8 * settings.bandwidth
         latency = settings.latency if alone else None
         self.control = ControlProcessor(
-            slots, address, len(words), config, latency, {**queues, "nfu": places}
+            slots, address, words, config, latency, {**queues, "nfu": places}
         )
         self.sb = SbLoader(slots["sb"], config, latency, queues["sb"])
         self.nbin = NbinLoader(slots["nbin"], stores, config, latency, queues["nbin"], frees)
@@ -67,7 +80,7 @@ class Core:
             slots["nbout"], config, settings.latency, queues["nbout"], ring, alone=alone
         )
         self.nbin.done = self.store.done
-        self.nfu = Nfu(nests, config, places, self.nbin, self.sb, ring)
+        self.nfu = Nfu(nests, config, places, self.nbin, self.sb, ring, streaks)
 
         self._latency = settings.latency
         readers = {"nbin": self.nbin.port, "sb": self.sb.port, "cp": self.control.port}

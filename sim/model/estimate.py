@@ -15,16 +15,19 @@ from ..memory import MemorySettings
 from ..ports import STREAMS
 from ..program import Program
 from .core import Core
-from .nest import NestEvents
-from .nfu import CAUSES, distinct_nests
+from .nest import ACTIVE
+from .nfu import CAUSES
 from .repetition import Excerpt, Loop, excerpt_of, kinds_of
+from .streak import Streak, shortened, steps_of
 
 __all__ = ["Estimate", "estimate"]
 
 _ITERATIONS = 5
 """Iterations that are kept of a loop at first."""
-_SETTLED = 0.005
-"""How much they may differ, relatively, to stand for others."""
+_SETTLED = 0.0125
+"""How much they may differ, relatively, to stand for others; what these take lies in between."""
+_LATE = 0.005
+"""By how much, relatively, a unit in a loop may be slower than the NFU."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,7 @@ class Estimate:
     stalls : cycles without a step by cause, the lower-case names of ``hw.diannao.events.Stall``
     bytes : useful bytes by stream (``sim.ports.STREAMS``)
     layers : the same by tag; bytes are those of the layer's instructions
-    followed : the part of the instructions that was followed one by one; 1.0 if all were
+    followed : the part of the NFU's steps that was followed; 1.0 if all were
     """
 
     cycles: int
@@ -74,16 +77,25 @@ def estimate(
     slots = columns(program.words)
     kinds = kinds_of(slots)
     least = len(kinds) if whole else _ITERATIONS
-    distinct, number = distinct_nests(slots["nfu"], config.ti)
-    nests = [distinct[n] for n in number.tolist()]
     steps = np.zeros(len(kinds), dtype=np.int64)
-    steps[slots["nfu"].owners] = [nest.steps for nest in nests]
+    steps[slots["nfu"].owners] = steps_of(slots["nfu"])
+    broken: set[int] = set()
     while True:
         excerpt = excerpt_of(kinds, steps, least)
-        core = Core(_words_of(program.words, slots, excerpt), program.address, config, memory)
-        if all(_change(core, loop) <= _SETTLED for loop in excerpt.loops):
-            return _total(core, slots, nests, excerpt, len(program.words))
-        least *= 2
+        words = _words_of(program.words, slots, excerpt)
+        some = columns(words)
+        streaks = [Streak()] * len(some["nfu"].owners)
+        if not whole:
+            followed = {n for n, number in enumerate(excerpt.kept.tolist()) if number in broken}
+            some, streaks = shortened(some, kinds[excerpt.kept], config, memory, followed)
+        core = Core(some, len(words), program.address, config, memory, streaks)
+        uneven = np.array([np.ptp(pauses) > 0 for pauses in core.nfu.pauses], dtype=bool)
+        if uneven.any():
+            broken.update(excerpt.kept[some["nfu"].owners[uneven]].tolist())
+        elif all(_change(core, loop, steps[excerpt.kept]) <= _SETTLED for loop in excerpt.loops):
+            return _total(core, slots, excerpt, streaks, len(program.words))
+        else:
+            least *= 2
 
 
 def _words_of(words: np.ndarray, slots: Mapping[str, Slots], excerpt: Excerpt) -> np.ndarray:
@@ -97,20 +109,27 @@ def _words_of(words: np.ndarray, slots: Mapping[str, Slots], excerpt: Excerpt) -
     return words[: lengths.sum()][np.repeat(kept, lengths)]
 
 
-def _spans(core: Core, kind: str, times: np.ndarray, loop: Loop) -> np.ndarray:
+def _spans(
+    core: Core, kind: str, times: np.ndarray, iterations: list[tuple[int, int]]
+) -> np.ndarray:
     """How long a unit took for each iteration, from end to end; empty if it has no part."""
     owners = core.slots[kind].owners
-    ends = np.searchsorted(owners, [last for _, last in loop.iterations], "right") - 1
-    before = int(np.searchsorted(owners, loop.iterations[0][0])) - 1
+    ends = np.searchsorted(owners, [last for _, last in iterations], "right") - 1
+    before = int(np.searchsorted(owners, iterations[0][0])) - 1
     if before < 0 or ends[0] == before:
         return np.zeros(0, dtype=np.int64)
     return np.diff(times[[before, *ends]])
 
 
-def _change(core: Core, loop: Loop) -> float:
-    """By how much the iterations differ that stand for others."""
-    spans = _spans(core, "nfu", np.array(core.nfu.ends), loop)
-    return float(np.ptp(spans) / spans.mean()) if len(spans) else 0.0
+def _change(core: Core, loop: Loop, steps: np.ndarray) -> float:
+    """By how much iterations differ that should be alike, for ``steps`` of each instruction."""
+    spans = _spans(core, "nfu", np.array(core.nfu.ends), loop.alike)
+    first, last = loop.alike[-1]
+    return (
+        float(np.ptp(spans) / max(spans.mean(), steps[first : last + 1].sum()))
+        if len(spans)
+        else 0.0
+    )
 
 
 def _drift(core: Core, loop: Loop) -> tuple[str, float]:
@@ -118,7 +137,7 @@ def _drift(core: Core, loop: Loop) -> tuple[str, float]:
 
     Such a unit lives on what is in the buffers; when that is used up, the NFU has to wait for it.
     """
-    steps = _spans(core, "nfu", np.array(core.nfu.ends), loop)
+    steps = _spans(core, "nfu", np.array(core.nfu.ends), loop.iterations)
     if not len(steps):
         return CAUSES[0], 0.0
     late = {}
@@ -127,17 +146,17 @@ def _drift(core: Core, loop: Loop) -> tuple[str, float]:
         ("sb", "sb", core.sb.ends),
         ("nbin", "nbin", core.nbin.ends),
     ):
-        spans = _spans(core, kind, times, loop)
+        spans = _spans(core, kind, times, loop.iterations)
         late[cause] = float(spans.mean() - steps.mean()) if len(spans) else 0.0
     cause = max(late, key=late.__getitem__)
-    return cause, late[cause] if late[cause] > _SETTLED * steps.mean() else 0.0
+    return cause, late[cause] if late[cause] > _LATE * steps.mean() else 0.0
 
 
 def _total(
     core: Core,
     slots: Mapping[str, Slots],
-    nests: list[NestEvents],
     excerpt: Excerpt,
+    streaks: list[Streak],
     words: int,
 ) -> Estimate:
     """What the excerpt stands for."""
@@ -146,13 +165,16 @@ def _total(
     owners = core.slots["nfu"].owners
     weights = excerpt.weight[owners].tolist()
     tag = 0
-    for own, weight, causes in zip(
-        tags[excerpt.kept[owners]].tolist(), weights, core.nfu.stalls, strict=True
+    for n, (own, weight, causes) in enumerate(
+        zip(tags[excerpt.kept[owners]].tolist(), weights, core.nfu.stalls, strict=True)
     ):
         stalls[tag]["instruction"] += weight * causes["instruction"]
         tag = own
+        left_out = int(core.nfu.pauses[n][0]) * streaks[n].left_out
+        waits = sum(causes.values()) - causes["instruction"]
+        more = weight * (1 + left_out / waits if left_out else 1)
         for cause in CAUSES[:-1]:
-            stalls[tag][cause] += weight * causes[cause]
+            stalls[tag][cause] += more * causes[cause]
     stalls[tag]["instruction"] += core.cycles - core.nfu.last
     for loop in excerpt.loops:
         cause, late = _drift(core, loop)
@@ -164,9 +186,12 @@ def _total(
     for tag, causes in stalls.items():
         layers[tag].stalls = {cause: round(count) for cause, count in causes.items()}
         layers[tag].cycles = sum(layers[tag].stalls.values())
-    for tag, nest in zip(tags[slots["nfu"].owners].tolist(), nests, strict=True):
-        layers[tag].cycles += nest.steps
-        layers[tag].active += nest.steps if nest.active else 0
+    nests = slots["nfu"]
+    steps, active = steps_of(nests), np.isin(nests.fields["op"], [op.value for op in ACTIVE])
+    for tag in np.unique(tags[nests.owners]).tolist():
+        own = tags[nests.owners] == tag
+        layers[tag].cycles += int(steps[own].sum())
+        layers[tag].active += int(steps[own & active].sum())
     moved: dict[str, int] = dict.fromkeys(STREAMS, 0)
     for stream in ("nbin", "sb", "nbout"):
         fields = slots[stream].fields
@@ -182,5 +207,5 @@ def _total(
                 for cause in CAUSES},
         bytes=moved,
         layers=dict(layers),
-        followed=len(excerpt.kept) / len(tags),
+        followed=float(steps_of(core.slots["nfu"]).sum() / steps.sum()) if len(steps) else 1.0,
     )  # fmt: skip

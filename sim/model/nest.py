@@ -7,7 +7,10 @@ import numpy as np
 from hw.diannao.isa import LEVELS, NfuOut
 from hw.nfu.layouts import Op
 
-__all__ = ["Demand", "NestEvents", "Release", "nest_events"]
+__all__ = ["ACTIVE", "Demand", "NestEvents", "Release", "nest_events"]
+
+ACTIVE = (Op.MAC, Op.MAX, Op.SUM)
+"""What reads neurons."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +107,7 @@ def nest_events(fields: dict[str, int], ti: int) -> NestEvents:
 
     nbin_freed, sb_freed = freed("nbin_free"), freed("sb_free")
     nbin = nbin_freed
-    if op in (Op.MAC, Op.MAX, Op.SUM):
+    if op in ACTIVE:
         nbin = np.maximum(nbin, position("nbin") + ti)
     sb = sb_freed
     if op in (Op.MAC, Op.BIAS, Op.TABLE):
@@ -116,7 +119,7 @@ def nest_events(fields: dict[str, int], ti: int) -> NestEvents:
         return Release(at, total[at], nbin_demand.before(at), sb_demand.before(at))
 
     finishing = np.zeros(steps, dtype=bool)
-    if op in (Op.MAC, Op.MAX, Op.SUM) and NfuOut(fields["target"]) == NfuOut.NFU3:
+    if op in ACTIVE and NfuOut(fields["target"]) == NfuOut.NFU3:
         finishing[:] = True
         period = 1
         for n, count in enumerate(counts):
@@ -126,7 +129,7 @@ def nest_events(fields: dict[str, int], ti: int) -> NestEvents:
     loading = np.full(steps, op == Op.TABLE)
     return NestEvents(
         steps=steps,
-        active=op in (Op.MAC, Op.MAX, Op.SUM),
+        active=op in ACTIVE,
         nbin=nbin_demand,
         sb=sb_demand,
         nbin_free=release(np.diff(nbin_freed, prepend=0) > 0, nbin_freed),

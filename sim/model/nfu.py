@@ -15,6 +15,7 @@ from .outputs import OutputRing
 from .port import NEVER
 from .queue import NestPlaces
 from .repetition import distinct_rows
+from .streak import WATCHED, Streak
 
 __all__ = ["CAUSES", "Nfu", "distinct_nests"]
 
@@ -75,6 +76,7 @@ class Nfu:
     ends : when the last step of each nest was
     stalls : for each nest, cycles without a step by cause; those for want of an instruction come
         before the nest and count for the layer of the one before it
+    pauses : for each nest, cycles without a step in the iterations that its streak names
     done : all nests have ended
     """
 
@@ -86,8 +88,11 @@ class Nfu:
         nbin: NbinLoader,
         sb: SbLoader,
         ring: OutputRing,
+        streaks: list[Streak],
     ):
         self.nests = nests
+        self._streaks = streaks
+        self.pauses: list[np.ndarray] = []
         self._queue = queue
         self._nbin = nbin
         self._sb = sb
@@ -350,6 +355,9 @@ class Nfu:
             less = min(surplus, nest.stalls[cause])
             nest.stalls[cause] -= less
             surplus -= less
+        streak = self._streaks[len(self.ends)]
+        watched = [self._when(nest, streak.first + n * streak.steps) for n in range(WATCHED + 1)]
+        self.pauses.append(np.diff(watched) - streak.steps)
         self.ends.append(self.last)
         self.stalls.append(nest.stalls)
         self._nbin_tail += events.nbin_free.total

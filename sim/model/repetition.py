@@ -25,10 +25,12 @@ class Loop:
     ----------
     iterations : those that stand for others too: first and last instruction of each, as they are
         numbered in the excerpt
+    alike : those that must take the same time for that, at least two
     factor : how many iterations each of them stands for
     """
 
     iterations: list[tuple[int, int]]
+    alike: list[tuple[int, int]]
     factor: float
 
 
@@ -75,7 +77,7 @@ def distinct_rows(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def excerpt_of(kinds: np.ndarray, steps: np.ndarray, least: int) -> Excerpt:
-    """Keep at least ``least`` iterations of every loop.
+    """Keep at least ``least`` iterations of every loop, half of them if they are long.
 
     The last iterations but one of those kept stand for what is left out, which is in front of the
     last one. ``steps`` are those of each instruction on the NFU.
@@ -91,14 +93,17 @@ def excerpt_of(kinds: np.ndarray, steps: np.ndarray, least: int) -> Excerpt:
             continue
         first, iterations = cut
         work = max(1, int(steps[kept[first : first + period]].sum()))
-        count = max(least, min(-(-_SPAN // period), -(-_STEPS // work)))
+        enough = least if 2 * work < _STEPS else least // 2 + 1
+        count = max(enough, min(-(-_SPAN // period), -(-_STEPS // work)))
         if iterations <= count:
             period += 1
             continue
         like = max(1, count // 2)
         factor = 1 + (iterations - count) / like
-        starts = [first + n * period for n in range(count - 1 - like, count - 1)]
-        loops.append(Loop([(int(kept[at]), int(kept[at + period - 1])) for at in starts], factor))
+        starts = [first + n * period for n in range(count - 1)]
+        spans = [(int(kept[at]), int(kept[at + period - 1])) for at in starts]
+        loops.append(Loop(spans[-like:], spans[-max(2, like) :], factor))
+        starts = starts[-like:]
         weight[starts[0] : starts[-1] + period] *= factor
         gone = slice(first + (count - 1) * period, first + (iterations - 1) * period)
         kept, weight = np.delete(kept, gone), np.delete(weight, gone)
@@ -108,9 +113,13 @@ def excerpt_of(kinds: np.ndarray, steps: np.ndarray, least: int) -> Excerpt:
         kept,
         weight,
         [
-            Loop([(place[first], place[last]) for first, last in loop.iterations], loop.factor)
+            Loop(
+                [(place[first], place[last]) for first, last in loop.iterations],
+                [(place[first], place[last]) for first, last in loop.alike],
+                loop.factor,
+            )
             for loop in loops
-            if all(first in place and last in place for first, last in loop.iterations)
+            if all(first in place and last in place for first, last in loop.alike)
         ],
     )
 

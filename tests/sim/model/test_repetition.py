@@ -36,16 +36,23 @@ def test_weights_count_every_instruction(kinds, least, steps):
 def test_long_loops_become_short():
     """The first iterations and the last one stay as they are."""
     kinds = np.array([7, *[1, 2, 2] * 100, 8])
-    excerpt = excerpt_of(kinds, np.full(len(kinds), 10_000), 5)
+    excerpt = excerpt_of(kinds, np.full(len(kinds), 10_000), 9)
     assert excerpt.kept.tolist() == [*range(13), 298, 299, 300, 301]
     assert excerpt.weight.tolist() == [1] * 7 + [48.5] * 6 + [1] * 4
     assert [loop.iterations for loop in excerpt.loops] == [[(7, 9), (10, 12)]]
 
 
+def test_an_iteration_that_stands_alone_is_compared_with_the_one_before():
+    kinds = np.array([7, *[1, 2, 2] * 100, 8])
+    (loop,) = excerpt_of(kinds, np.full(len(kinds), 10_000), 5).loops
+    assert loop.iterations == [(4, 6)]
+    assert loop.alike == [(1, 3), (4, 6)]
+
+
 def test_loops_in_loops():
     inner = [1] * 40 + [2]
     excerpt = excerpt_of(np.array(inner * 30), np.full(41 * 30, 10_000), 5)
-    assert len(excerpt.kept) == 5 * 6
+    assert len(excerpt.kept) == 3 * 4
     assert excerpt.weight.sum() == 41 * 30
 
 
