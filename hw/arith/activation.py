@@ -1,6 +1,8 @@
 """Piecewise-linear functions with a reloadable table: the activation unit of NFU-3."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal, signed, unsigned
+from typing import Any
+
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -25,9 +27,8 @@ class PiecewiseLinear(wiring.Component):
     If whole segments are loaded, by one or two words at a time, the coefficients lie in a memory
     for each lane instead, which is smaller.
 
-    Latency is ``stages`` advances, throughput ``lanes`` results per advance. The output is
-    registered; from two stages on also the coefficients, from three on the sums, and more registers
-    go to the multiplier. Neither data nor table are reset.
+    Latency is ``stages`` advances, throughput ``lanes`` results per advance. Interpolate says where
+    the registers are. Neither data nor table are reset.
 
     Parameters
     ----------
@@ -106,13 +107,15 @@ class PiecewiseLinear(wiring.Component):
         ]  # fmt: skip
 
         starts = Signal(data.ArrayLayout(signed(width), self.segments), reset_less=True)
+        mirror = starts[0]
+        mirrored = Signal()
         if self.in_memory:
-            self._table_in_memories(m, lanes, starts)
+            self._table_in_memories(m, lanes, starts, mirrored)
         else:
             self._table_in_registers(m, lanes, starts)
+            m.d.comb += mirrored.eq(mirror != NO_MIRROR)
 
         # What does not depend on the lane: a mirrored table turns b into reflection - b.
-        mirror = starts[0]
         reflection = Signal(signed(2 * width))
         m.d.comb += reflection.eq(
             (mirror.as_unsigned() << self.scale) - 2 * compensation(width, self.drop)
@@ -120,7 +123,7 @@ class PiecewiseLinear(wiring.Component):
         reflection = delay(
             m, reflection, lanes[0].to_coefficients, enable=self.enable, name="reflection_register"
         )
-        scale = delay(m, self.scale, self.stages - 1, enable=self.enable, name="scale")
+        scale = delay(m, self.scale, lanes[0].to_scale, enable=self.enable, name="scale")
 
         for k, lane in enumerate(lanes):
             m.submodules[f"lane_{k}"] = lane
@@ -128,7 +131,7 @@ class PiecewiseLinear(wiring.Component):
                 lane.enable.eq(self.enable),
                 lane.x.eq(self.x[k]),
                 lane.starts.eq(starts),
-                lane.mirrored.eq(mirror != NO_MIRROR),
+                lane.mirrored.eq(mirrored),
                 lane.reflection.eq(reflection),
                 lane.scale.eq(scale),
                 self.y[k].eq(lane.y),
@@ -145,8 +148,14 @@ class PiecewiseLinear(wiring.Component):
             for lane in lanes:
                 m.d.comb += lane.table[k].eq(Cat(segment.a, segment.b))
 
-    def _table_in_memories(self, m: Module, lanes: list[Interpolate], starts: data.View):
-        """A ring of segments, the oldest in row ``oldest``."""
+    def _table_in_memories(
+        self, m: Module, lanes: list[Interpolate], starts: data.View, mirrored: Signal
+    ):
+        """A ring of segments, the oldest in row ``oldest``.
+
+        When the memories are read an advance after the segment was found, they are written an
+        advance after it was loaded.
+        """
         oldest = Signal(range(self.segments))
         segment = Signal(Segment(self.width))
         write = Signal()
@@ -165,19 +174,30 @@ class PiecewiseLinear(wiring.Component):
             m.d.sync += [
                 starts.eq(Cat(starts, segment.start)[self.width :]),
                 oldest.eq(self._row(oldest, 1)),
+                mirrored.eq(starts[1] != NO_MIRROR),
             ]
+        later = lanes[0].to_segment
+
+        def registered(value: Value, name: str, **options) -> Any:
+            return delay(m, value, later, enable=self.enable, name=name, **options)
+
+        coefficients = registered(Cat(segment.a, segment.b), "written_coefficients")
+        written_row = registered(oldest, "written_row")
+        written = registered(write, "written", reset_less=False) & self.enable
         for k, lane in enumerate(lanes):
             ram = Ram(shape=unsigned(3 * self.width), depth=self.segments)
             m.submodules[f"coefficients_{k}"] = ram
             m.d.comb += [
-                ram.write_row.eq(oldest),
-                ram.write.eq(write),
-                ram.write_data.eq(Cat(segment.a, segment.b)),
-                ram.read_row.eq(self._row(oldest, lane.segment)),
+                ram.write_row.eq(written_row),
+                ram.write.eq(written),
+                ram.write_data.eq(coefficients),
+                ram.read_row.eq(registered(self._row(oldest, lane.segment), f"read_row_{k}")),
                 ram.read.eq(self.enable),
             ]
             m.d.comb += lane.coefficients.eq(ram.read_data)
 
     def _row(self, oldest, number):
         total = oldest + number
+        if not self.segments & (self.segments - 1):
+            return total[: len(oldest)]
         return Mux(total >= self.segments, total - self.segments, total)

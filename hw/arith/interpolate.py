@@ -30,8 +30,9 @@ class Interpolate(wiring.Component):
     coefficients are chosen from a table, or come from a memory outside.
 
     Latency is ``stages`` advances, throughput one result per advance. The output is registered; of
-    two stages and more the first ends at the coefficients, of three and more the last begins with
-    the sum, and more registers go to the multiplier. Registers are not reset.
+    two stages and more one ends at the coefficients, of three and more one with the sum, of six and
+    more one behind the shift that follows. With coefficients from outside, of five and more the
+    first ends there with their segment. More registers go to the multiplier. They are not reset.
 
     Parameters
     ----------
@@ -48,11 +49,11 @@ class Interpolate(wiring.Component):
     starts : In(ArrayLayout(signed(width), segments)), where the segments begin; belongs to ``x``
     table : In(ArrayLayout(3 * width, segments)), belongs to ``x``: of each segment the slope and,
         above it, the offset (unless ``in_memory``)
-    segment : Out(range(segments)), that of ``x``; coefficients : In(3 * width), of this segment, an
-        advance later (if ``in_memory``)
+    segment : Out(range(segments)), that of ``x``; coefficients : In(3 * width), of this segment,
+        ``to_coefficients`` advances later (if ``in_memory``)
     mirrored : In(1), belongs to ``x``: a negative x uses the segment of ~x, and reflection - b
     reflection : In(signed(2 * width)), comes with the coefficients
-    scale : In(range(max_scale + 1)), belongs to the product: ``stages`` - 1 advances after ``x``
+    scale : In(range(max_scale + 1)), belongs to the sum: ``to_scale`` advances after ``x``
     y : Out(signed(width))
     """
 
@@ -96,15 +97,25 @@ class Interpolate(wiring.Component):
         )
 
     @property
+    def to_segment(self) -> int:
+        """Registers that its user has to put behind ``segment``."""
+        return int(self.in_memory and self.stages > 4)
+
+    @property
     def to_coefficients(self) -> int:
         """Advances from ``x`` to its coefficients."""
-        return min(self.stages - 1, 1)
+        return self.to_segment + min(self.stages - 1, 1)
+
+    @property
+    def to_scale(self) -> int:
+        """Advances from ``x`` to the shift of its result."""
+        return self.stages - 1 - int(self.stages > 5)
 
     def elaborate(self, platform):
         m = Module()
         width = self.width
         to_sum = 1 if self.stages > 2 else 0
-        in_multiplier = self.stages - 1 - self.to_coefficients - to_sum
+        in_multiplier = self.to_scale - self.to_coefficients - to_sum
 
         def registered(value: Value, stages: int, name: str):
             return delay(m, value, stages, enable=self.enable, name=name)
@@ -146,9 +157,11 @@ class Interpolate(wiring.Component):
 
         # Rounding and saturation.
         m.submodules.requantise = requantise = Requantise(
-            input_width=2 * width + 1, width=width, max_shift=(1 << len(self.scale)) - 1
-        )
+            input_width=2 * width + 1, width=width, max_shift=(1 << len(self.scale)) - 1,
+            stages=self.stages - 1 - self.to_scale,
+        )  # fmt: skip
         m.d.comb += [
+            requantise.enable.eq(self.enable),
             requantise.i.eq(registered(total, to_sum, "sum")),
             requantise.shift.eq(self.scale),
             self.y.eq(registered(requantise.o, 1, "y")),

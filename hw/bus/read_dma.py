@@ -53,10 +53,11 @@ class ReadDma(wiring.Component):
     will take; only then it goes to AR. So the consumer can take the words whenever they come and R
     is not held up.
 
-    Throughput: a burst per cycle on AR, a beat per cycle on R, without a gap between bursts, runs
-    and descriptors. A run makes ``ceil(run / W)`` words, W being the bytes of a beat, from at most
-    one beat more. Latency: AR is valid 3 cycles after the descriptor was accepted, a word leaves
-    one cycle after its beat came (aligned), or when its second beat comes.
+    Throughput: a burst in ``burst_cycles`` on AR, a beat per cycle on R, without a gap between
+    bursts, runs and descriptors. A run makes ``ceil(run / W)`` words, W being the bytes of a beat,
+    from at most one beat more. Latency: AR is valid ``2 + burst_cycles`` cycles after
+    the descriptor was accepted, a word leaves one cycle after its beat came (aligned), or when its
+    second beat comes.
 
     Parameters
     ----------
@@ -64,6 +65,8 @@ class ReadDma(wiring.Component):
     data_width : bits of a beat, a power of two; beyond 1024 ARSIZE reads 7
     outstanding : most bursts in flight
     burst : most beats of a burst (the next lower power of two is used)
+    burst_cycles : cycles for each burst, 1 or 2; with 2, a register lies between its permission and
+        all that follows from it, which is a long path otherwise
     aligned : every run begins at a multiple of W, lower address bits are ignored; saves the
         realigner
     loops : strided loops of the descriptor that are executed, 0 to 3; the counts of the others are
@@ -100,6 +103,7 @@ class ReadDma(wiring.Component):
         data_width: int,
         outstanding: int,
         burst: int,
+        burst_cycles: int = 1,
         aligned: bool = False,
         loops: int = 3,
     ):
@@ -107,10 +111,13 @@ class ReadDma(wiring.Component):
             raise ValueError(f"outstanding must be at least 1, not {outstanding!r}")
         if not 1 <= burst <= 256:
             raise ValueError(f"burst must be 1 to 256 beats, not {burst!r}")
+        if burst_cycles not in (1, 2):
+            raise ValueError(f"burst_cycles must be 1 or 2, not {burst_cycles!r}")
         self._address_width = address_width
         self._data_width = data_width
         self._outstanding = outstanding
         self._burst = burst
+        self._burst_cycles = burst_cycles
         self._aligned = aligned
         self._loops = loops
         super().__init__(
@@ -154,6 +161,7 @@ class ReadDma(wiring.Component):
         # Permission is asked once, and remembered while AR is busy or too much is in flight.
         permitted = Signal()
         allowed = Signal()
+        waited = permitted if self._burst_cycles == 2 else Const(1)
         taken = Signal()
         room = Signal()
         m.d.comb += [
@@ -163,7 +171,7 @@ class ReadDma(wiring.Component):
             self.permit.payload.last.eq(burst.last),
             allowed.eq(bursts.o.valid & ~self.halt & (permitted | self.permit.ready)),
             room.eq(flight.i.ready & (flight.level < self._outstanding)),
-            taken.eq(allowed & room & address.i.ready),
+            taken.eq(allowed & waited & room & address.i.ready),
             bursts.o.ready.eq(taken),
         ]
         m.d.sync += permitted.eq(allowed & ~taken)

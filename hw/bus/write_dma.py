@@ -185,10 +185,10 @@ class WriteDma(wiring.Component):
     Each run takes ``ceil(run / row_bytes)`` rows and writes their first ``run`` bytes. A burst goes
     to AW only when all its rows are available, so W never waits for the NFU.
 
-    Throughput: one row (or a beat's worth of a longer row) per cycle, at most one beat per cycle,
-    without a gap between bursts, runs and descriptors; a misaligned run may take one cycle more.
-    Latency: AW is valid 3 cycles after the descriptor was accepted, if the rows are there, the
-    first beat 3 cycles later.
+    Throughput: one row (or a beat's worth of a longer row) per cycle, at most one beat per cycle
+    and one burst in ``burst_cycles``, without a gap between bursts, runs and descriptors; a
+    misaligned run may take one cycle more. Latency: AW is valid ``2 + burst_cycles`` cycles after
+    the descriptor was accepted, if the rows are there, the first beat 3 cycles later.
 
     Parameters
     ----------
@@ -200,6 +200,8 @@ class WriteDma(wiring.Component):
     rows : capacity of the FIFO of rows; at least the rows of a beat, or 2 if a row is longer than
         a beat
     outstanding : most bursts that wait for their response
+    burst_cycles : cycles for each burst at least, 1 or 2; with 2, a register lies between the rows
+        that a burst has got and all that follows from it, which is a long path otherwise
 
     Members
     -------
@@ -234,6 +236,7 @@ class WriteDma(wiring.Component):
         row_bytes: int,
         rows: int,
         outstanding: int = 16,
+        burst_cycles: int = 1,
     ):
         if not 1 <= burst <= 256:
             raise ValueError(f"burst must be 1 to 256 beats, not {burst!r}")
@@ -241,6 +244,8 @@ class WriteDma(wiring.Component):
             raise ValueError(f"row_bytes must be at least 1, not {row_bytes!r}")
         if outstanding < 2:
             raise ValueError(f"outstanding must be at least 2, not {outstanding!r}")
+        if burst_cycles not in (1, 2):
+            raise ValueError(f"burst_cycles must be 1 or 2, not {burst_cycles!r}")
         beat_bytes = data_width // 8
         # A row that is longer than a beat stays in the FIFO while a burst ends inside it.
         extra = int(row_bytes > beat_bytes)
@@ -257,6 +262,7 @@ class WriteDma(wiring.Component):
         # Half of the FIFO, so that the rows of the next burst gather while this one is sent.
         self._limit = min((max(rows // 2, least) - extra) * row_bytes, burst * beat_bytes)
         self._outstanding = outstanding
+        self._burst_cycles = burst_cycles
         super().__init__(
             {
                 "i": In(stream.Signature(Descriptor)),
@@ -303,6 +309,7 @@ class WriteDma(wiring.Component):
         claimed = Signal(range(self._rows + 1))
         claim = Signal()
         allowed = Signal()
+        permitted = Signal()
         taken = Signal()
         m.d.comb += [
             short.eq(burst.bytes - spare),
@@ -310,11 +317,15 @@ class WriteDma(wiring.Component):
             claim.eq(bursts.o.valid & (short > 0) & (self.level != claimed)),
             allowed.eq((short <= 0) | (claim & (short_after <= 0))),
             taken.eq(
-                bursts.o.valid & allowed & places.i.ready & replies.i.ready & ~self.halt
+                bursts.o.valid & permitted & places.i.ready & replies.i.ready & ~self.halt
                 & address.i.ready
             ),
             bursts.o.ready.eq(taken),
         ]  # fmt: skip
+        if self._burst_cycles == 1:
+            m.d.comb += permitted.eq(allowed)
+        else:
+            m.d.sync += permitted.eq(bursts.o.valid & allowed & ~taken & ~self.halt)
         with m.If(self.halt):
             m.d.sync += [claimed.eq(0), spare.eq(0)]
         with m.Else():

@@ -38,6 +38,8 @@ class Config:
     address_width : bits of a memory address
     outstanding : bursts in flight per port
     burst : longest burst in beats
+    burst_cycles : cycles in which a port sends a burst, 1 or 2; 2 saves a long path and lets a fast
+        clock be met on FPGAs, at a cycle for each burst that nothing else hides
     nbin_fifo : beats of read data that may wait in front of NBin (covers the memory's latency)
     instruction_buffer : bytes of prefetched program
     queue : instructions that wait in front of each unit
@@ -46,6 +48,9 @@ class Config:
     nfu3_lanes : outputs that NFU-3 makes at a time, a divisor of ``tn``; 0 for all of them. With
         fewer, a row of outputs takes NFU-3 ``tn / nfu3_lanes`` cycles
     nfu3_multiplier : as ``multiplier``, for NFU-3; empty for the same
+    paced : the NFU's pipeline never stops: a step that finishes a row of outputs is held back until
+        the row has room at the other end. Without, the pipeline fills up first, but what stops it
+        is a long path to each of its registers; needs 4 rows in NBout
     """
 
     name: str = "custom"
@@ -68,6 +73,7 @@ class Config:
     address_width: int = 32
     outstanding: int = 32
     burst: int = 64
+    burst_cycles: int = 1
     nbin_fifo: int = 128
     instruction_buffer: int = 8192
     queue: int = 4
@@ -76,6 +82,7 @@ class Config:
     nfu3_stages: int = 3
     nfu3_lanes: int = 0
     nfu3_multiplier: str = ""
+    paced: bool = False
 
     def __post_init__(self):
         def check(field: str, ok: bool, rule: str):
@@ -122,6 +129,7 @@ class Config:
         check("address_width", 16 <= self.address_width <= 64, "16 to 64")
         check("outstanding", 1 <= self.outstanding <= 256, "1 to 256")
         check("burst", 1 <= self.burst <= 256, "1 to 256")
+        check("burst_cycles", self.burst_cycles in (1, 2), "1 or 2")
         check("nbin_fifo", 2 <= self.nbin_fifo <= 1024, "2 to 1024")
         check(
             "instruction_buffer",
@@ -143,6 +151,7 @@ class Config:
         )
         if self.nfu3_multiplier == "dsp":
             check("drop", self.drop == 0, '0 with nfu3_multiplier = "dsp"')
+        check("paced", not self.paced or self.nbout_rows >= 4, "False with fewer than 4 nbout_rows")
 
     def replace(self, **changes) -> "Config":
         """A copy with some fields changed; raises ConfigError for unknown or bad ones."""

@@ -18,6 +18,7 @@ from .csr import Csr
 from .events import Events, Stall
 from .load import NbinLoader, SbLoader
 from .operands import OperandFetch
+from .pace import Pace
 from .sequencer import Sequencer
 from .store import StoreUnit
 from .supervisor import Supervisor
@@ -131,6 +132,7 @@ class Core(wiring.Component):
             nfu3_stages=config.nfu3_stages,
             nfu3_lanes=config.nfu3_lanes,
             nfu3_multiplier=config.nfu3_multiplier,
+            paced=config.paced,
         )
         units = {
             "control": control,
@@ -186,7 +188,13 @@ class Core(wiring.Component):
         ]
 
         # Data: NBin and SB -> NFU -> NBout -> store.
-        connect(m, sequencer.o, operands.i)
+        if config.paced:
+            m.submodules.pace = pace = unit(Pace(config=config))
+            connect(m, sequencer.o, pace.i)
+            connect(m, pace.o, operands.i)
+            m.d.comb += pace.left.eq(nbout.o.valid & nbout.o.ready)
+        else:
+            connect(m, sequencer.o, operands.i)
         m.d.comb += [
             nbin.position.eq(operands.position),
             nbin.read.eq(operands.read_nbin),

@@ -125,6 +125,7 @@ def _config_registers(config: Config) -> list[Register]:
                 constant("shared", config.shared_port, 8, 1, "1 if there is one port for all"),
                 constant("outstanding", config.outstanding, 9, 9, "reads in flight per port"),
                 constant("burst", config.burst, 18, 9, "longest burst in beats"),
+                constant("burst_cycles", config.burst_cycles, 27, 2, "cycles for each burst"),
             ),
         ),
         Register(
@@ -151,6 +152,7 @@ def _config_registers(config: Config) -> list[Register]:
                          "outputs that it makes at a time, 0 for all of a row"),
                 constant("multiplier", _NFU3_MULTIPLIERS.index(config.nfu3_multiplier), 16, 2,
                          "0 as in NFU-1, 1 DSP blocks, 2 partial-product arrays"),
+                constant("paced", config.paced, 18, 1, "1 if the NFU's pipeline never stops"),
             ),
         ),
     ]  # fmt: skip
@@ -248,10 +250,12 @@ def read_config(read: Callable[[int], int], name: str = "core") -> Config:
         address_width=bus["address_width"],
         outstanding=bus["outstanding"],
         burst=bus["burst"],
+        burst_cycles=bus["burst_cycles"],
         **queues,
         **pipeline,
         nfu3_lanes=nfu3["lanes"],
         nfu3_multiplier=_NFU3_MULTIPLIERS[nfu3["multiplier"]],
+        paced=bool(nfu3["paced"]),
     )
 
 

@@ -144,6 +144,7 @@ class Fetch(wiring.Component):
             data_width=config.cp_port,
             outstanding=config.outstanding,
             burst=min(config.burst, beats // 2),
+            burst_cycles=config.burst_cycles,
             aligned=True,
             loops=0,
         )

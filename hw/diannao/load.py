@@ -139,6 +139,7 @@ class NbinLoader(wiring.Component):
             data_width=config.nbin_port,
             outstanding=config.outstanding,
             burst=min(config.burst, max(1, config.nbin_fifo // 4)),
+            burst_cycles=config.burst_cycles,
         )
         connect(m, flipped(self.axi), dma.axi)
         words = Queue(shape=self._word, depth=config.nbin_fifo + 1)
@@ -351,6 +352,7 @@ class SbLoader(wiring.Component):
             data_width=config.sb_port,
             outstanding=config.outstanding,
             burst=config.burst,
+            burst_cycles=config.burst_cycles,
         )
         connect(m, flipped(self.axi), dma.axi)
 

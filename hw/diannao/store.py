@@ -82,6 +82,7 @@ class StoreUnit(wiring.Component):
             row_bytes=config.tn * config.element_bytes,
             rows=config.nbout_rows,
             outstanding=max(2, config.outstanding),
+            burst_cycles=config.burst_cycles,
         )
         connect(m, flipped(self.axi), dma.axi)
 

@@ -41,6 +41,8 @@ class Nfu(wiring.Component):
     nfu1_stages, nfu2_stages, nfu3_stages : pipeline registers of the stages, each 1 or more
     nfu3_lanes : outputs that NFU-3 makes at a time, a divisor of ``tn``; 0 for all of them
     nfu3_multiplier : as ``multiplier``, for NFU-3; empty for the same
+    paced : outputs are always accepted, and at least ``tn / nfu3_lanes`` cycles lie between steps
+        that go to NFU-3, so nothing stops the pipeline; not with ``aggregate``
     aggregate : operators join for numbers of twice the width, and NFU-3 has a second table, see
         Control; for even ``tn`` and ``ti``, ``drop`` 0 and all lanes in NFU-3
     updated_rows : rows of an SB whose synapses are updated, see Held; 0 for none. For ``aggregate``
@@ -63,7 +65,7 @@ class Nfu(wiring.Component):
         self, *, tn: int, ti: int, width: int, drop: int, multiplier: str, acc_width: int,
         nbout_rows: int, bias_rows: int, segments: int, nfu1_stages: int, nfu2_stages: int,
         nfu3_stages: int, nfu3_lanes: int = 0, nfu3_multiplier: str = "",
-        aggregate: bool = False, updated_rows: int = 0,
+        paced: bool = False, aggregate: bool = False, updated_rows: int = 0,
     ):  # fmt: skip
         if aggregate and (tn % 2 or ti % 2 or drop or nfu3_lanes not in (0, tn)):
             raise ValueError(
@@ -81,7 +83,11 @@ class Nfu(wiring.Component):
         self._bias_rows = bias_rows
         self._segments = segments
         self._stages = nfu1_stages, nfu2_stages, nfu3_stages
-        self._nfu3 = {"lanes": nfu3_lanes, "multiplier": nfu3_multiplier or multiplier}
+        if aggregate and paced:
+            raise ValueError("paced must be False with aggregate")
+        self._nfu3 = {
+            "lanes": nfu3_lanes, "multiplier": nfu3_multiplier or multiplier, "paced": paced
+        }  # fmt: skip
         self._control = Control(nbout_rows, bias_rows, aggregate, updated_rows)
         operands = Operands(self._control, lanes(width, ti), self._row_bits)
         updated = UpdatedRow(self._control, self._row_bits)

@@ -26,7 +26,8 @@ class Nfu3(wiring.Component):
     ``tn / lanes`` steps.
 
     Latency is ``stages`` advances, and ``tn / lanes`` more if that is not 1. From three stages on,
-    the first register holds the narrowed sums; the others are PiecewiseLinear's.
+    a register holds the narrowed sums, from seven on another one the shifted sums, and from eight
+    on one the sums of the group that is next; the others are PiecewiseLinear's.
 
     Parameters
     ----------
@@ -37,6 +38,8 @@ class Nfu3(wiring.Component):
     control : layout of the steps' control
     stages : pipeline registers, 1 or more
     lanes : outputs per advance, a divisor of ``tn``; 0 for all of them
+    paced : the pipeline advances in every cycle: ``o`` is always accepted, and rows come at least
+        ``tn / lanes`` cycles apart
 
     Members
     -------
@@ -49,7 +52,7 @@ class Nfu3(wiring.Component):
 
     def __init__(
         self, *, tn: int, width: int, drop: int, multiplier: str, acc_width: int, segments: int,
-        control: Control, stages: int, lanes: int = 0,
+        control: Control, stages: int, lanes: int = 0, paced: bool = False,
     ):  # fmt: skip
         if stages < 1:
             raise ValueError(f"stages must be 1 or more, not {stages!r}")
@@ -64,6 +67,7 @@ class Nfu3(wiring.Component):
         self.acc_width = acc_width
         self.segments = segments
         self.stages = stages
+        self.paced = paced
         super().__init__(
             {
                 "i": In(stream.Signature(Sums(control, acc_width, tn))),
@@ -79,9 +83,10 @@ class Nfu3(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         lanes = self.tn // self.groups
-        to_function = 1 if self.stages > 2 else 0
+        to_narrow, to_shift, to_group = (int(self.stages > least) for least in (2, 6, 7))
+        to_function = to_narrow + to_shift + to_group
         advance = Signal()
-        m.d.comb += advance.eq(~self.o.valid | self.o.ready)
+        m.d.comb += advance.eq(1 if self.paced else ~self.o.valid | self.o.ready)
         group, valid, closing = self._groups(m, advance)
 
         def registered(value, stages: int, name: str, **options):
@@ -89,6 +94,8 @@ class Nfu3(wiring.Component):
 
         # Sums to neurons.
         control = group.control
+        sums = registered(group.sums, to_group, "group")
+        shift = registered(control.shift, to_group, "shift")
         narrow = Signal(neurons(self.width, lanes))
         parameters = Signal(words(self.width, lanes))
         for n in range(lanes):
@@ -96,11 +103,13 @@ class Nfu3(wiring.Component):
                 input_width=self.acc_width,
                 width=self.width,
                 max_shift=(1 << len(control.shift)) - 1,
+                stages=to_shift,
             )
             m.submodules[f"requantise_{n}"] = requantise
             m.d.comb += [
-                requantise.i.eq(group.sums[n]),
-                requantise.shift.eq(control.shift),
+                requantise.enable.eq(advance),
+                requantise.i.eq(sums[n]),
+                requantise.shift.eq(shift),
                 narrow[n].eq(requantise.o),
                 parameters[n].eq(group.sums[n]),
             ]
@@ -118,7 +127,7 @@ class Nfu3(wiring.Component):
             function.enable.eq(advance),
             function.load.eq(valid & is_table),
             function.words.eq(registered(parameters, to_function, "parameters")),
-            function.x.eq(registered(narrow, to_function, "narrow")),
+            function.x.eq(registered(narrow, to_narrow, "narrow")),
             function.scale.eq(registered(control.scale, to_function, "scale")),
             self.o.valid.eq(
                 registered(
@@ -150,11 +159,13 @@ class Nfu3(wiring.Component):
         closing = Signal()
         m.d.comb += [
             closing.eq(place == self.groups - 1),
-            self.i.ready.eq(advance & (~occupied | closing)),
+            self.i.ready.eq(1 if self.paced else advance & (~occupied | closing)),
             group.control.eq(control),
             group.sums.eq(sums.as_value().word_select(place, len(group.sums.as_value()))),
         ]
-        with m.If(self.i.ready):
+        begin = Signal()
+        m.d.comb += begin.eq(self.i.valid | closing if self.paced else self.i.ready)
+        with m.If(begin):
             m.d.sync += [
                 occupied.eq(self.i.valid),
                 place.eq(0),

@@ -64,7 +64,7 @@ class ControlProcessor:
         bursts = bursts_of(runs, config.cp_port, limit)
         self.bytes = size
         self.words = words
-        self.port = ReadPort(bursts.beats, config.outstanding, latency)
+        self.port = ReadPort(bursts.beats, config.outstanding, config.burst_cycles, latency)
         # The beat that completes each word, and the last word that needs each beat.
         ends = lead + (np.arange(words) + 1) * (WORD_BITS // 8)
         self._beats = (ends - 1) // beat

@@ -65,7 +65,7 @@ class _Loader:
         self._words = words_of(runs, port)
         bursts = bursts_of(runs, port, longest * port // 8)
         self._bursts = bursts
-        self.port = ReadPort(bursts.beats, config.outstanding, latency)
+        self.port = ReadPort(bursts.beats, config.outstanding, config.burst_cycles, latency)
         count = len(slots.owners)
         # By slot: bursts up to its end, the burst before its last run, words up to its end.
         slot_of_burst = runs.slot[bursts.run]

@@ -103,6 +103,7 @@ class Nfu:
         self._interval = config.activation_cycles
         self._behind = config.nfu3_stages + (self._interval if self._interval > 1 else 0)
         self.pipeline = self._front + self._behind
+        self._paced = config.paced
         self._free_at = 0  # when NFU-3 can take another row
         # Intervals in which NFU-3 stands still, in which the stages in front of it do, and those of
         # the latter that the sequencer has not come to yet.
@@ -258,6 +259,8 @@ class Nfu:
         if not len(times):
             return end
         ring = self._ring
+        if self._paced:
+            return self._pace(nest, times, end, tables=tables)
         entries = times + self.pipeline
         if tables:
             rooms = np.full(len(times), NEVER)
@@ -305,6 +308,29 @@ class Nfu:
             ring.put(np.array([max(arrived, room)]))
             nest.outputs += 1
         return end if limit is None else self._step_at(nest, limit, nest.step, end)
+
+    def _pace(self, nest: _Nest, times: np.ndarray, end: int, *, tables: bool) -> int:
+        """As ``_finish``, by steps that wait in the sequencer: hw.diannao.pace."""
+        ring = self._ring
+        rooms = np.full(len(times), NEVER)
+        if not tables:
+            rooms = ring.left[ring.count : ring.count + len(times)] + 1
+        late = rooms > times
+        late[0] |= times[0] < self._free_at
+        late[1:] |= np.diff(times) < self._interval
+        passing = int(late.argmax()) if late.any() else len(times)
+        if passing:
+            self._free_at = int(times[passing - 1]) + self._interval
+            if tables:
+                nest.tables += passing
+            else:
+                ring.put(times[:passing] + self.pipeline)
+                nest.outputs += passing
+        if passing == len(times):
+            return end
+        time = int(times[passing])
+        self._waiting.append((time, max(int(rooms[passing]), self._free_at)))
+        return self._step_at(nest, time, nest.step, end)
 
     def _through(self, entry: int, cycles: int) -> int:
         """When something that enters NFU-3 has done so many of its stages."""

@@ -8,12 +8,12 @@ NEVER = -(1 << 60)
 """A time before everything: nothing to wait for."""
 
 
-def running(earliest: np.ndarray, first: int) -> np.ndarray:
-    """Times of events that happen one per cycle at most, in order, none before ``earliest``.
+def running(earliest: np.ndarray, first: int, interval: int = 1) -> np.ndarray:
+    """Times of events at least ``interval`` cycles apart, in order, none before ``earliest``.
 
     The first of them does not happen before ``first``.
     """
-    count = np.arange(len(earliest))
+    count = interval * np.arange(len(earliest))
     times = earliest - count
     times[0] = max(times[0], first)
     np.maximum.accumulate(times, out=times)
@@ -28,6 +28,7 @@ class ReadPort:
     ----------
     beats : beats of all its bursts, in order
     outstanding : most bursts in flight
+    burst_cycles : cycles for each burst
     latency : of a memory that always has bandwidth; None if somebody else calls ``deliver``
 
     Members
@@ -42,11 +43,12 @@ class ReadPort:
     served : bursts that have come as a whole
     """
 
-    def __init__(self, beats: np.ndarray, outstanding: int, latency: int | None):
+    def __init__(self, beats: np.ndarray, outstanding: int, burst_cycles: int, latency: int | None):
         self.count = len(beats)
         self.beats = beats
         self.first_beat = np.concatenate([[0], np.cumsum(beats)])
         self._outstanding = outstanding
+        self._burst_cycles = burst_cycles
         self._latency = latency
         self.issued = self.served = self.known = 0
         self.taken = np.empty(self.count, dtype=np.int64)
@@ -69,10 +71,11 @@ class ReadPort:
         return int(self._ends[self._outstanding + burst])
 
     def issue(self, earliest: np.ndarray) -> None:
-        """Send the next ``len(earliest)`` bursts (at most ``open``), none before its time."""
+        """Send the next ``len(earliest)`` bursts (at most ``open``), permitted from then on."""
         first, last = self.issued, self.issued + len(earliest)
-        earliest = np.maximum(earliest, self._ends[first:last] + 1)
-        self.taken[first:last] = running(earliest, self.previous + 1)
+        cycles = self._burst_cycles
+        earliest = np.maximum(earliest + (cycles - 1), self._ends[first:last] + 1)
+        self.taken[first:last] = running(earliest, self.previous + cycles, cycles)
         self.issued = last
         if self._latency is not None:
             # AR follows a cycle after ``taken``. Beats come one per cycle.

@@ -82,6 +82,7 @@ class StoreUnit:
         self._row = row = config.tn * config.element_bytes
         self._width = beat = config.nbout_port // 8
         self._outstanding = max(2, config.outstanding)
+        self._permission = config.burst_cycles - 1
 
         extra = int(row > beat)
         least = -(-beat // row) + extra
@@ -179,6 +180,7 @@ class StoreUnit:
             claimed = max(claimed + 1, entered + 1, offered)
         if rows:
             taken = max(taken, claimed)
+        taken += self._permission
         if n >= _PLACES:
             taken = max(taken, self._sent[n - _PLACES] + 1)
         if n >= self._outstanding:

@@ -27,14 +27,16 @@ CORES = [
     (
         Config(
             name="odd-3x5", tn=3, ti=5, drop=6, multiplier="array", nbin_port=64, sb_port=128,
-            nbout_port=32, cp_port=32, nfu1_stages=2, nfu2_stages=1, nfu3_stages=4, **SMALL,
+            nbout_port=32, cp_port=32, nfu1_stages=2, nfu2_stages=1, nfu3_stages=4, nfu3_lanes=1,
+            **SMALL,
         ),
         MemorySettings(latency=3, bandwidth=255, stall=0.2),
     ),
     (
         Config(
             name="shared-4x4-8bit", tn=4, ti=4, width=8, nbin_port=64, sb_port=64, nbout_port=64,
-            cp_port=64, shared_port=True, nfu3_lanes=2, nfu3_multiplier="array", **SMALL,
+            cp_port=64, shared_port=True, nfu3_lanes=2, nfu3_multiplier="array", paced=True,
+            burst_cycles=2, **SMALL,
         ),
         MemorySettings(latency=60, bandwidth=8),
     ),

@@ -52,10 +52,12 @@ def test_tree(bench, operation, width, count, stages):
 
 
 @pytest.mark.parametrize(
-    ("input_width", "width", "max_shift"), [(8, 8, 3), (25, 8, 24), (47, 16, 63)]
+    ("input_width", "width", "max_shift", "stages"), [(8, 8, 3, 0), (25, 8, 24, 1), (47, 16, 63, 0)]
 )
-def test_requantise(bench, input_width, width, max_shift):
-    parameters = {"input_width": input_width, "width": width, "max_shift": max_shift}
+def test_requantise(bench, input_width, width, max_shift, stages):
+    parameters = {
+        "input_width": input_width, "width": width, "max_shift": max_shift, "stages": stages
+    }  # fmt: skip
     run(bench, Requantise(**parameters), "requantise", parameters)
 
 
@@ -65,6 +67,7 @@ def test_requantise(bench, input_width, width, max_shift):
         (8, 3, "array", 3, 7, 15, 1, False),
         (16, 8, "array", 2, 16, 31, 2, False),
         (16, 0, "dsp", 1, 5, 31, 4, True),
+        (16, 0, "dsp", 2, 16, 31, 6, True),
     ],
 )
 def test_activation(bench, width, drop, style, lanes, segments, max_scale, stages, paired):

@@ -7,6 +7,15 @@ from hw.bus.write_dma import WriteDma
 CONFIGS = [
     {"name": "narrow", "data_width": 32, "burst": 4, "row_bytes": 6, "rows": 5, "outstanding": 9},
     {"name": "short", "data_width": 64, "burst": 32, "row_bytes": 4, "rows": 16, "outstanding": 16},
+    {
+        "name": "relaxed",
+        "data_width": 32,
+        "burst": 16,
+        "row_bytes": 8,
+        "rows": 16,
+        "outstanding": 9,
+        "burst_cycles": 2,
+    },
     {"name": "equal", "data_width": 64, "burst": 8, "row_bytes": 8, "rows": 32, "outstanding": 16},
     {"name": "long", "data_width": 64, "burst": 16, "row_bytes": 32, "rows": 8, "outstanding": 16},
     {

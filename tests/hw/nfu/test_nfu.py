@@ -6,14 +6,15 @@ from tests.hw.nfu.unit import NfuUnit
 
 NAMES = (
     "tn", "ti", "width", "drop", "multiplier", "nfu1_stages", "nfu2_stages", "nfu3_stages",
-    "nfu3_lanes",
+    "nfu3_lanes", "paced",
 )  # fmt: skip
 CASES = [
-    (1, 1, 16, 16, "array", 1, 1, 1, 0),
-    (2, 4, 16, 0, "dsp", 3, 2, 3, 1),
-    (3, 5, 8, 5, "array", 2, 3, 2, 0),
-    (4, 2, 8, 8, "array", 4, 1, 5, 0),
-    (4, 2, 16, 5, "array", 3, 4, 4, 2),
+    (1, 1, 16, 16, "array", 1, 1, 1, 0, False),
+    (2, 4, 16, 0, "dsp", 3, 2, 3, 1, False),
+    (3, 5, 8, 5, "array", 2, 3, 2, 0, False),
+    (4, 2, 8, 8, "array", 4, 1, 5, 0, False),
+    (4, 2, 16, 5, "array", 3, 4, 4, 2, False),
+    (4, 3, 8, 0, "dsp", 2, 3, 9, 1, True),
 ]
 
 
@@ -30,11 +31,12 @@ def parameters(case) -> dict:
 @pytest.mark.parametrize("case", CASES, ids=lambda case: "-".join(map(str, case)))
 def test_nfu(bench, case):
     chosen = parameters(case)
-    own = ("multiplier", "nfu1_stages", "nfu2_stages", "nfu3_stages", "nfu3_lanes")
+    own = ("multiplier", "nfu1_stages", "nfu2_stages", "nfu3_stages", "nfu3_lanes", "paced")
     unit = NfuUnit(**chosen)
     config = {
         "shape": {name: value for name, value in chosen.items() if name not in own},
         "latency": unit.latency,
+        "paced": chosen["paced"],
         "interval": chosen["tn"] // (chosen["nfu3_lanes"] or chosen["tn"]),
     }
     bench(unit, "nfu", "tests.hw.nfu.bench_nfu", config)
