@@ -14,7 +14,8 @@ from typing import Any
 from hw.errors import UserError
 from sim.execution import Progress
 
-from .catalog import Board
+from .catalog import BOARDS, Board
+from .fit import largest
 from .netlist import BEFORE_SYNTHESIS, SYNTHESIS, find_tool
 from .platform import PlatformTop, check_platform, device_of, family_of
 
@@ -168,10 +169,7 @@ def _why(folder: Path, board: Board) -> str:
     platform = board.make_platform()
     if missing := _too_large(folder, family_of(platform)):
         counts = ", ".join(f"{used:,} {kind} of {has:,}" for kind, (used, has) in missing.items())
-        return (
-            f"the design needs {counts} of the {device_of(platform)}; choose a smaller core, with "
-            "--set tn=N or --set ti=N"
-        )
+        return f"the design needs {counts} of the {device_of(platform)}; {_proposal(board)}"
     for name in ("top.tim", "top.rpt", "build.log"):
         path = folder / name
         if path.exists():
@@ -179,6 +177,20 @@ def _why(folder: Path, board: Board) -> str:
             if errors:
                 return f"the design cannot be built: {errors[0]} (see {str(folder)!r})"
     return f"the tools have failed; see {str(folder / 'build.log')!r}"
+
+
+def _proposal(board: Board) -> str:
+    """What would fit."""
+    known = BOARDS.get(board.name)
+    if known is None:
+        return "choose a smaller core, with --set tn=N or --set ti=N"
+    try:
+        config = known.config.replace(width=board.config.width)
+        changed, _ = largest(known.changed(config=config))
+    except UserError as error:
+        return str(error)
+    config = changed.config
+    return f"--set tn={config.tn} --set ti={config.ti} should fit (see diannao board fit)"
 
 
 def _report(board: Board, platform: Any, family: str, measured: dict[str, Any]) -> dict[str, Any]:

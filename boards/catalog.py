@@ -80,7 +80,7 @@ class Board:
         Raises
         ------
         UserError
-            If there is none.
+            If there is none, or it is not in order.
         """
         module, _, name = self.platform.partition(":")
         try:
@@ -95,6 +95,8 @@ class Board:
             raise UserError(f"there is no module {module!r} in amaranth-boards") from None
         except AttributeError:
             raise UserError(f"there is no platform {name!r} in {module!r}") from None
+        except (TypeError, ValueError) as error:
+            raise UserError(f"platform {self.platform} cannot be made: {error}") from None
 
     def changed(self, **changes) -> "Board":
         """A copy with some fields changed."""

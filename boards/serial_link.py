@@ -18,6 +18,9 @@ __all__ = ["BoardError", "BoardResetError", "SerialLink"]
 ATTEMPTS = 8
 """How often a frame is sent before it is given up."""
 
+FIRST_ATTEMPTS = 4
+"""The same for the first frame of all, which may be for nobody."""
+
 PATIENCE = 0.15
 """Seconds that an answer may be late the first time; twice as long each further time. Longer than
 what a USB adapter and its driver hold data back, and than the silence that a board waits for."""
@@ -28,6 +31,7 @@ _WHY = {
     errno.EACCES: "permission denied (on Linux, users of serial ports are in the group dialout)",
     errno.EBUSY: "another program uses it",
     errno.EAGAIN: "another program uses it",
+    errno.ENOTTY: "it is no serial port",
     errno.EWOULDBLOCK: "another program uses it",
 }
 
@@ -55,6 +59,8 @@ class SerialLink:
     Attributes
     ----------
     seconds : time spent on the line
+    moved : bytes on the line, both ways
+    frames : questions with their answers
     repeated : frames that had to be sent again
     memory : bytes of the board's memory
     bandwidth, latency : of that memory, in bytes per cycle and cycles
@@ -68,20 +74,28 @@ class SerialLink:
 
     def __init__(self, port: str, baud: int = 1_000_000, *, patience: float = PATIENCE):
         self.seconds = 0.0
+        self.moved = 0
+        self.frames = 0
         self.repeated = 0
         self._name = port
         self._baud = baud
         self._patience = patience
+        self._attempts = FIRST_ATTEMPTS
         self._sequence = random.randrange(256)
         self._session: int | None = None
         try:
             self._port = serial.serial_for_url(port, baud, exclusive=True)
         except (OSError, ValueError) as error:  # SerialException is an OSError
-            reason = _WHY.get(getattr(error, "errno", None) or 0, str(error))
+            # Some of pyserial's errors have the system's only as what they came from.
+            number = getattr(error, "errno", None) or next(
+                iter(getattr(error.__context__, "args", ())), 0
+            )
+            reason = _WHY.get(number, str(error))
             raise BoardError(f"cannot open {port!r}: {reason}") from None
         try:
             if self.read_register(BOARD + _BOARD["BOARD_ID"].offset) != IDENTIFICATION:
                 raise BoardError(f"what answers at {port!r} is no board of ours")
+            self._attempts = ATTEMPTS
             self.memory = self.read_register(BOARD + _BOARD["MEMORY"].offset)
             speed = self.read_register(BOARD + _BOARD["SPEED"].offset)
             self.bandwidth, self.latency = speed & 0xFFFF, speed >> 16
@@ -162,14 +176,17 @@ class SerialLink:
         return words
 
     def _exchange(self, frame: bytes, count: int, sequence: int) -> tuple[list[int], Status, int]:
+        begin = time.perf_counter()
         why = BadAnswerError("nothing was tried")
         on_line = 10 * (len(frame) + answer_bytes(count)) / self._baud
-        for attempt in range(ATTEMPTS):
+        for attempt in range(self._attempts):
             late = self._patience * 2 ** min(attempt, 4)
             self._port.reset_input_buffer()
             self._port.write(frame)
             self._port.timeout = on_line + late
             answer = self._port.read(answer_bytes(count))
+            self.moved += len(frame) + len(answer)
+            self.frames += 1
             try:
                 return *parse_answer(answer, count, sequence), attempt
             except BadAnswerError as error:
@@ -179,6 +196,7 @@ class SerialLink:
             while self._port.read(1024):
                 pass
         raise BoardError(
-            f"no board answers at {self._name!r} ({why}); is it configured (diannao board load), "
+            f"no board answers at {self._name!r} within "
+            f"{time.perf_counter() - begin:.1f} s ({why}); is it configured (diannao board load), "
             f"and does it run at {self._baud} baud?"
         )

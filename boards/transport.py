@@ -107,6 +107,7 @@ class BoardTarget:
         """Execute ``program``; see ``sim.execution.Target``."""
         seconds = self.link.seconds
         if program is not self._loaded:
+            self.driver.check(program)
             if program.memory_size > self.link.memory:
                 raise UserError(
                     f"the model needs {program.memory_size} bytes of memory, the board has "

@@ -143,14 +143,8 @@ class Driver:
 
     # Programs
 
-    def load(self, program: Program) -> None:
-        """Put a program with its memory image in place.
-
-        Raises
-        ------
-        UserError
-            If it was compiled for another configuration than the core's.
-        """
+    def check(self, program: Program) -> None:
+        """Raise UserError if ``program`` was compiled for another configuration than the core's."""
         if type(program.config) is not type(self.config):
             raise UserError(
                 f"the program is none for a {self._device.name}; compile it for this one"
@@ -167,6 +161,16 @@ class Driver:
                 "the program was compiled for another core; in this one "
                 f"{', '.join(differing)}; compile it for this one"
             )
+
+    def load(self, program: Program) -> None:
+        """Put a program with its memory image in place.
+
+        Raises
+        ------
+        UserError
+            If it was compiled for another configuration than the core's.
+        """
+        self.check(program)
         self._program = program
         self._transport.write_memory(0, program.memory())
 

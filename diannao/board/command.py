@@ -1,4 +1,4 @@
-"""``diannao board``: list, build, load."""
+"""``diannao board``: list, fit, build, load."""
 
 import json
 import shutil
@@ -44,6 +44,49 @@ def list_command() -> None:
             str(config.width), f"{board.clock / 1e6:g}", f"{peak:.2f}",
         )  # fmt: skip
     Console(highlight=False).print(table)
+
+
+@board_app.command("fit")
+def fit_command(
+    name: Name,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="tn, ti or width, if it is to be so."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON instead of a table.")] = False,
+) -> None:
+    """Propose the largest core that should fit a board, from measured costs of its modules."""
+    from boards.fit import VARIED, available, estimate, exceeded, largest, resources_text
+
+    board = find_board(name)
+    fixed = {setting.partition("=")[0].strip() for setting in settings or ()}
+    if others := sorted(fixed - {*VARIED}):
+        raise UserError(f"fit knows the costs of {', '.join(VARIED)}, not of {', '.join(others)}")
+    if settings:
+        board = board.changed(config=load_core("a board", board.config, settings))
+    if {"tn", "ti"} <= fixed:
+        counts = estimate(board)
+        if missing := exceeded(board, counts):
+            raise UserError(
+                f"tn={board.config.tn} and ti={board.config.ti} should not fit {name}: they need "
+                f"about {resources_text(counts, missing)}; set only one of them to see what would"
+            )
+    else:
+        board, counts = largest(board, fixed)
+    config, has = board.config, available(board)
+    if as_json:
+        found = {"board": name, "tn": config.tn, "ti": config.ti, "width": config.width}
+        sys.stdout.write(json.dumps({**found, "estimate": counts, "device": has}, indent=2) + "\n")
+        return
+    uses = {kind: {"used": counts.get(kind, 0), "available": has[kind]} for kind in has}
+    console = Console(highlight=False)
+    console.print(_resources({"resources": uses}))
+    chosen = " ".join(f"--set {key}={getattr(config, key)}" for key in VARIED)
+    console.print(
+        "estimated; whether it fits, and whether its clock is fast enough, the build tells:\n"
+        f"diannao board build {name} {chosen} -o DIR",
+        soft_wrap=True,
+    )
 
 
 @board_app.command("build")

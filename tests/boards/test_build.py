@@ -1,0 +1,70 @@
+"""A whole build, from a core to a bitstream, with the tools from PyPI."""
+
+import json
+
+import pytest
+from amaranth.hdl import Module
+from amaranth.lib import wiring
+
+import boards.top
+from boards.build import build_board
+from boards.catalog import custom_board, find_board
+from hw.diannao.core import Core
+
+
+@pytest.mark.slow
+def test_bitstream(tmp_path):
+    """A small core for a platform of amaranth-boards, with memory on the chip: the bitstream is
+    that of the device, and the report says what was used and how fast it is."""
+    board = custom_board("amaranth_boards.ulx3s:ULX3S_25F_Platform", 8)
+    config = board.config.replace(tn=1, ti=2, segments=4, bias_rows=2)
+    board = board.changed(clock=20_000_000, config=config)
+    said = []
+
+    def progress(what: str, done: int = 0, total: int | None = None) -> None:
+        said.append(what)
+
+    report = build_board(board, tmp_path, progress=progress)
+    assert said == ["generating custom", "synthesising", "placing and routing"]
+    assert report == json.loads((tmp_path / "report.json").read_text())
+    bitstream = (tmp_path / report["bitstream"]).read_bytes()
+    assert b"LFE5U-25F" in bitstream[:200]
+    assert len(bitstream) > 100_000
+    resources = report["resources"]
+    assert resources["DSP"] == {"used": 1 * 2 + 1, "available": 28}
+    assert 4 < resources["BRAM"]["used"] < resources["BRAM"]["available"] == 56
+    assert 1000 < resources["FF"]["used"] < resources["LUT"]["used"] < 24_288
+    assert report["device"] == "LFE5U-25F"
+    assert report["fmax_hz"] > 20e6
+    assert report["slack_ns"] == pytest.approx(50 - 1e9 / report["fmax_hz"], abs=1e-3)
+    assert report["peak_gops"] == pytest.approx(2 * 1 * 2 * 0.020)
+    assert report["gops_per_dsp"] == pytest.approx(report["peak_gops"] / 3)
+    assert report["configuration"]["tn"] == 1
+
+
+def silent(what: str, done: int = 0, total: int | None = None) -> None:
+    """Tell nobody."""
+
+
+class NoCore(wiring.Component):
+    """Has the ports of a core, and nothing else."""
+
+    def __init__(self, *, config):
+        super().__init__(Core(config=config).signature)
+
+    def elaborate(self, platform):
+        return Module()
+
+
+def test_icebreaker_without_its_core(tmp_path, monkeypatch):
+    """What surrounds the core on an iCE40, down to the bitstream: PLL, SPRAM and host link reach
+    the clock. (The core does not fit yet.)"""
+    monkeypatch.setattr(boards.top, "Core", NoCore)
+    report = build_board(find_board("icebreaker"), tmp_path, progress=silent)
+    assert report["resources"]["SPRAM"] == {"used": 4, "available": 4}
+    assert 500 < report["resources"]["LUT"]["used"] < 5280 / 4
+    assert report["clock_hz"] == 24_000_000 < report["fmax_hz"]
+    assert report["gops_per_dsp"] is None  # no core, no multipliers
+    bitstream = (tmp_path / report["bitstream"]).read_bytes()
+    assert bitstream[:100].find(bytes.fromhex("7eaa997e")) >= 0  # the preamble of iCE40 bitstreams
+    assert "SB_PLL40" in (tmp_path / "top.il").read_text()

@@ -1,0 +1,72 @@
+"""What should fit a board, from the measured costs."""
+
+import json
+
+import pytest
+
+from boards.catalog import BOARDS, find_board
+from boards.fit import COSTS, VARIED, available, estimate, exceeded, largest
+from hw.errors import UserError
+
+BOARD = find_board("icepi-zero")
+
+
+@pytest.mark.parametrize("name", BOARDS)
+def test_samples_are_met(name):
+    """What was measured is what is estimated, for LUT and FF within five percent."""
+    board = find_board(name)
+    packed = {"LUT": 1.0 if name == "icebreaker" else 1.12, "FF": 1.0}
+    for sample in json.loads(COSTS.read_text())[name]:
+        config = board.config.replace(**{key: sample[key] for key in VARIED})
+        counts = estimate(board.changed(config=config))
+        for kind in ("LUT", "FF"):
+            measured = sum(cells.get(kind, 0) for cells in sample["cells"].values())
+            if measured:
+                assert counts[kind] == pytest.approx(measured * packed[kind], rel=0.05), (
+                    kind,
+                    config,
+                )
+
+
+def test_estimates_grow():
+    """More multipliers take more of everything that they need."""
+    small = estimate(BOARD.changed(config=BOARD.config.replace(tn=2, ti=4)))
+    large = estimate(BOARD.changed(config=BOARD.config.replace(tn=4, ti=8)))
+    assert small["DSP"] == 2 * 4 + 2
+    assert large["DSP"] == 4 * 8 + 4
+    for kind in ("LUT", "FF"):
+        assert small[kind] < large[kind]
+    assert estimate(BOARD)["BRAM"] > 32  # 64 KiB of memory alone
+
+
+def test_largest_uses_the_device():
+    """What is proposed fits, with one more output or input it does not; a fixed number is kept."""
+    board, counts = largest(BOARD)
+    config = board.config
+    assert counts == estimate(board)
+    assert not exceeded(BOARD, counts)
+    assert counts["DSP"] <= available(BOARD)["DSP"]
+    assert config.tn <= config.ti <= 4 * config.tn
+    for tn, ti in ((config.tn + 1, config.ti), (config.tn, config.ti + 1)):
+        assert exceeded(BOARD, estimate(BOARD.changed(config=config.replace(tn=tn, ti=ti))))
+    given = BOARD.changed(config=BOARD.config.replace(tn=2))
+    fixed, _ = largest(given, fixed=("tn",))
+    assert fixed.config.tn == 2
+    assert 2 * fixed.config.ti <= config.tn * config.ti
+
+
+def test_larger_devices_get_more():
+    small, large = (largest(find_board(name))[0].config for name in ("icepi-zero", "ulx3s-85f"))
+    assert large.tn * large.ti >= 4 * small.tn * small.ti
+
+
+def test_nothing_fits(monkeypatch):
+    """The error says what the smallest core would need."""
+    monkeypatch.setitem(available(BOARD), "LUT", 100)
+    with pytest.raises(UserError, match=r"no 8-bit core should fit icepi-zero: .*\d LUT of 100"):
+        largest(BOARD)
+
+
+def test_a_board_that_was_not_measured():
+    with pytest.raises(UserError, match="nothing has been measured of custom; see scripts/board_c"):
+        estimate(BOARD.changed(name="custom"))
