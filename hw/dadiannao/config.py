@@ -121,15 +121,16 @@ class NodeConfig:
         power_of_two("tiles", 1, 64)
         power_of_two("tn", 2, 64)
         check("ti", self.ti == self.tn, f"equal to tn ({self.tn})")
+        check("width", self.width in (8, 16), "8 or 16")
         power_of_two("sb_banks", 1, 16)
-        check("sb_rows", self.sb_rows % self.sb_banks == 0, f"a multiple of {self.sb_banks} banks")
-        check("central_rows", 16 <= self.central_rows <= 1 << 23, "16 to 8388608")
         power_of_two("central_banks", 1, 64)
-        check(
-            "central_rows",
-            self.central_rows % self.central_banks == 0,
-            f"a multiple of {self.central_banks} banks",
-        )
+        for memory, most in (("sb", 4096), ("central", 1 << 23)):
+            rows, banks = getattr(self, f"{memory}_rows"), getattr(self, f"{memory}_banks")
+            check(
+                f"{memory}_rows",
+                2 * banks <= rows <= most and rows % banks == 0,
+                f"{2 * banks} to {most} and a multiple of the {banks} banks",
+            )
         check("memory", self.memory in ("ram", "macro"), '"ram" or "macro"')
         for field in ("sb_latency", "central_latency"):
             check(field, 1 <= getattr(self, field) <= 64, "1 to 64")
@@ -147,8 +148,15 @@ class NodeConfig:
             f"a divisor of a row's {self.row_bits} bits, at least 8",
         )
         check("masks", 1 <= self.masks <= 256, "1 to 256")
+        check("nbin_rows", 4 <= self.nbin_rows <= 4096, "4 to 4096")
+        power_of_two("bus_port", 32, 1024)
+        check(
+            "bus_port",
+            4 * self.bus_port <= self.nbin_rows * self.row_bits,
+            f"at most a quarter of NBin's {self.nbin_rows * self.row_bits} bits",
+        )
         check("clock_mhz", 1 <= self.clock_mhz <= 10000, "1 to 10000")
-        check("link_bandwidth", 1 <= self.link_bandwidth <= 1 << 20, "1 to 1048576")
+        check("link_bandwidth", 16 <= self.link_bandwidth <= 1 << 20, "16 to 1048576")
         check("aggregate", not (self.aggregate and self.drop), "false, as drop is not 0")
         check("training", self.aggregate or not self.training, "false without aggregate")
         _ = self.core, self.mesh  # their rules are ours

@@ -14,7 +14,7 @@ __all__ = ["MACRO", "MODEL", "Edram", "EdramRequest"]
 MACRO = "diannao_edram"
 """Name of the black box."""
 
-MODEL = Path(__file__).parent / "models" / "edram.v"
+MODEL = Path(__file__).parent / "models" / "diannao_edram.v"
 """Its simulation model, which a build of a design with macros needs."""
 
 

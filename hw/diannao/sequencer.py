@@ -219,6 +219,7 @@ class Sequencer(wiring.Component):
         # the end of what the step reads.
         moves = nests.moves
         nbin_free, sb_free = nests.nbin_free, C(0, 1) if self._resident else nests.sb_free
+        most_freed = 0 if self._resident else rows
 
         def position(name: str):
             return Signal(signed(len(moves[name]) + 1), name=name, reset_less=True)
@@ -226,7 +227,6 @@ class Sequencer(wiring.Component):
         nbin_end, sb, nbout, bias = map(position, ("nbin", "sb", "nbout", "bias"))
         nbin_tail, sb_tail = Signal(range(capacity)), Signal(range(rows))
         nbin_filled = Signal(range(capacity + 1))
-        sb_filled = Signal(range(rows + 1), init=rows if self._resident else 0)
         with m.If(move):
             m.d.sync += [
                 nbin_end.eq(Mux(begin, config.ti, nbin_end - nbin_free) + moves.nbin),
@@ -239,10 +239,7 @@ class Sequencer(wiring.Component):
                 nbin_tail.eq(_wrap(nbin_tail + nbin_free, capacity)),
                 sb_tail.eq(_wrap(sb_tail + sb_free, rows)),
             ]
-        m.d.sync += [
-            nbin_filled.eq(nbin_filled + self.nbin_arrived - Mux(issue, nbin_free, 0)),
-            sb_filled.eq(sb_filled + self.sb_arrived - Mux(issue, sb_free, 0)),
-        ]
+        m.d.sync += nbin_filled.eq(nbin_filled + self.nbin_arrived - Mux(issue, nbin_free, 0))
 
         # Whether it may be issued.
         op = head.op
@@ -263,15 +260,18 @@ class Sequencer(wiring.Component):
         with m.If(self.busy):
             with m.If(nbin_bad | (nbin_free > capacity)):
                 m.d.comb += [self.error.eq(1), self.code.eq(ErrorCode.NBIN_RANGE)]
-            with m.Elif(sb_bad | (sb_free > rows)):
+            with m.Elif(sb_bad | (nests.sb_free > most_freed)):
                 m.d.comb += [self.error.eq(1), self.code.eq(ErrorCode.SB_RANGE)]
             with m.Elif(nbout_bad):
                 m.d.comb += [self.error.eq(1), self.code.eq(ErrorCode.NBOUT_RANGE)]
             with m.Elif(bias_bad):
                 m.d.comb += [self.error.eq(1), self.code.eq(ErrorCode.BIAS_RANGE)]
+        if not self._resident:
+            sb_filled = Signal(range(rows + 1))
+            m.d.sync += sb_filled.eq(sb_filled + self.sb_arrived - Mux(issue, sb_free, 0))
+            m.d.comb += self.wait_sb.eq(((sb >= sb_filled) & reads_sb) | (sb_free > sb_filled))
         m.d.comb += [
             self.wait_nbin.eq(((nbin_end > nbin_filled) & reads_nbin) | (nbin_free > nbin_filled)),
-            self.wait_sb.eq(((sb >= sb_filled) & reads_sb) | (sb_free > sb_filled)),
             self.o.valid.eq(self.busy & ~self.wait_nbin & ~self.wait_sb & ~self.error & ~self.halt),
             issue.eq(self.o.valid & self.o.ready),
         ]

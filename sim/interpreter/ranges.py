@@ -33,8 +33,11 @@ class _Rule:
     broken: Callable[[np.ndarray], np.ndarray]
 
 
-def check_nest(nest: Nest, config: Config, nbin: Ring, sb: Ring, pc: int) -> None:
-    """Raise the fault that the core would raise first while it runs ``nest``, if any."""
+def check_nest(nest: Nest, config: Config, nbin: Ring, sb: Ring | None, pc: int) -> None:
+    """Raise the fault that the core would raise first while it runs ``nest``, if any.
+
+    ``sb`` is None where SB is no ring but keeps its rows, none of which may be freed.
+    """
     rules = [rule for rule in _rules(nest, config, nbin, sb) if rule.possible]
     if not rules:
         return
@@ -46,24 +49,26 @@ def check_nest(nest: Nest, config: Config, nbin: Ring, sb: Ring, pc: int) -> Non
             raise ExecutionError(pc, f"{rule.text}, but step {steps[step]} does", rule.code)
 
 
-def _rules(nest: Nest, config: Config, nbin: Ring, sb: Ring) -> Iterator[_Rule]:
+def _rules(nest: Nest, config: Config, nbin: Ring, sb: Ring | None) -> Iterator[_Rule]:
     """All rules; those that the core checks first come first."""
     code = ErrorCode.NBIN_RANGE, ErrorCode.SB_RANGE
     reach = config.ti if nest.reads_nbin else 0, 1 if nest.reads_sb else 0
-    yield from _ring_rules(nest, "nbin", code[0], reach[0], config.nbin_elements)
-    yield from _ring_rules(nest, "sb", code[1], reach[1], config.sb_rows)
+    most = config.nbin_elements, config.sb_rows if sb is not None else 0
+    yield from _ring_rules(nest, "nbin", code[0], reach[0], config.nbin_elements, most[0])
+    yield from _ring_rules(nest, "sb", code[1], reach[1], config.sb_rows, most[1])
     if nest.reads_nbin:
         yield _row_rule(nest, "nbout", ErrorCode.NBOUT_RANGE, config.nbout_rows)
     if nest.slot.op == Op.BIAS or (nest.slot.op == Op.MAC and nest.slot.source == NfuIn.BIAS):
         yield _row_rule(nest, "bias", ErrorCode.BIAS_RANGE, config.bias_rows)
     yield _arrival_rule(nest, "nbin", reach[0], nbin)
-    yield _arrival_rule(nest, "sb", reach[1], sb)
+    if sb is not None:
+        yield _arrival_rule(nest, "sb", reach[1], sb)
 
 
 def _ring_rules(
-    nest: Nest, ring: str, code: ErrorCode, reach: int, capacity: int
+    nest: Nest, ring: str, code: ErrorCode, reach: int, capacity: int, most: int
 ) -> Iterator[_Rule]:
-    """Reads and frees must lie within ``capacity`` entries from the tail."""
+    """Reads must lie within ``capacity`` entries from the tail, and no step frees over ``most``."""
     lead, free = f"{ring}_lead", f"{ring}_free"
     low, high = nest.span(lead)
     last = capacity - reach
@@ -76,9 +81,9 @@ def _ring_rules(
         )
     yield _Rule(
         code,
-        f"no step may free more than the {capacity} entries of {ring}",
-        nest.most_freed(free) > capacity,
-        lambda steps: nest.freed(free, steps + 1) - nest.freed(free, steps) > capacity,
+        f"no step may free more than {most} entries of {ring}",
+        nest.most_freed(free) > most,
+        lambda steps: nest.freed(free, steps + 1) - nest.freed(free, steps) > most,
     )
 
 

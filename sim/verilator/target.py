@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from hw.diannao.config import Config
 from hw.diannao.events import Stall
 from hw.errors import UserError
 
@@ -66,7 +67,8 @@ class VerilatorTarget:
     Raises
     ------
     UserError
-        If a tool is missing, or the waveform file's ending is unknown.
+        If a tool is missing, the trace file's ending is unknown, or it is .json and ``config`` no
+        DianNao core's.
     """
 
     def __init__(
@@ -83,6 +85,11 @@ class VerilatorTarget:
             raise UserError(f"a trace must end in .vcd, .fst or .json, not {trace.name!r}")
         self._timeline: tuple[Path, Timeline] | None = None
         if trace is not None and kind == "json":
+            if not isinstance(config, Config):
+                raise UserError(
+                    f"a timeline ({trace.name}) is there of DianNao cores only, not of "
+                    f"{config.name!r}; choose a .vcd or .fst file"
+                )
             self._timeline = (trace, Timeline(window[0]))
             trace = kind = None
         self._progress = progress

@@ -68,6 +68,8 @@ def test_configuration_files(tmp_path):
         (["--config", "dadiannao-tiny", "--set", "rows=9"], "rows must be 1 to 8, not 9"),
         (["--config", "dadiannao-tiny", "--set", "nodes=3"], "unknown configuration key 'nodes'"),
         (["--config", "dadiannao-tiny", "--set", "tiles=3"], "tiles must be a power of two"),
+        (["--config", "dadiannao-tiny", "--target", "verilator", "--trace", "x.json"],
+         r"a timeline \(x.json\) is there of DianNao cores only, not of 'dadiannao-tiny'"),
         (["--config", "dadiannao-tiny", "--target", "verilator", "--plot", "x.svg"],
          "--plot must have the configuration of a DianNao core"),
     ],

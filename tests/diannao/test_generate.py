@@ -14,8 +14,9 @@ import pytest
 
 from diannao import CONFIGS, Config, generate
 from diannao.generate import module_name
-from hw.diannao.csr import markdown, register_map
+from hw.dadiannao.config import CONFIGS as NODES
 from sim.cosim import simulator_environment
+from sim.devices import device_of
 
 ODD = Config(
     name="odd 3x5", tn=3, ti=5, width=8, drop=5, multiplier="array", shared_port=True, nbin_port=32,
@@ -25,7 +26,10 @@ ODD = Config(
 )  # fmt: skip
 """Not square, no powers of two, one port, uncommon pipelines."""
 
-CORES = [CONFIGS["tiny"], ODD, CONFIGS["diannao-16x16"]]
+NODE = NODES["dadiannao-tiny"].replace(name="node", memory="macro", refresh_interval=256)
+"""A DaDianNao node; its eDRAM is a black box with a simulation model beside it."""
+
+CORES = [CONFIGS["tiny"], ODD, CONFIGS["diannao-16x16"], NODE]
 
 
 @pytest.fixture(scope="module", params=CORES, ids=[config.name for config in CORES])
@@ -42,36 +46,46 @@ def test_manifest(core):
     assert {path.name for path in folder.iterdir()} == {*manifest["sha256"], f"{module}.json"}
     for name, checksum in manifest["sha256"].items():
         assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == checksum
-    assert Config(**manifest["configuration"]) == config
-    assert manifest["derived"]["sb_row_bits"] == config.sb_row_bits
-    assert manifest["registers"] == {r.name: r.offset for r in register_map(config)}
+    assert type(config)(**manifest["configuration"]) == config
+    device = device_of(config)
+    core = config if isinstance(config, Config) else config.core
+    assert manifest["derived"]["sb_row_bits"] == core.sb_row_bits
+    assert manifest["registers"] == {r.name: r.offset for r in device.registers(config)}
     verilog = (folder / f"{module}.sv").read_text()
     # NNgen, the nearest peer, writes 219 124 lines for one network.
-    assert manifest["lines"] == verilog.count("\n") <= 15_000
+    assert manifest["lines"] == verilog.count("\n") <= (15_000 if core is config else 25_000)
     for key, value in asdict(config).items():
         assert f"//   {key} = {value}\n" in verilog
-    assert (folder / f"{module}.registers.md").read_text() == markdown()
+    assert (folder / f"{module}.registers.md").read_text() == device.registers_page()
     fusesoc = (folder / f"{module}.core").read_text()
-    assert f"- {module}.sv: " in fusesoc
+    for source in (folder / f"{module}.sv", *device.models(config)):
+        assert f"- {source.name}: " in fusesoc
     assert f"toplevel: {module}\n" in fusesoc
 
 
-def lint(*files: Path) -> subprocess.CompletedProcess:
+def sources(core) -> list[Path]:
+    """The Verilog files of a core: its own, and the models of its black boxes."""
+    folder, config, module = core
+    return [folder / f"{module}.sv", *(folder / m.name for m in device_of(config).models(config))]
+
+
+def lint(*files: Path, top: str) -> subprocess.CompletedProcess:
     env = simulator_environment("verilator")
     tool = Path(env["VERILATOR_ROOT"]) / "bin" / "verilator_bin"
-    command = [tool, "--lint-only", "-Wall", "-Wno-fatal", *files]
+    command = [tool, "--lint-only", "-Wall", "-Wno-fatal", "--top-module", top, *files]
     return subprocess.run(command, env=env, capture_output=True, text=True, check=False)
 
 
 def test_verilator_finds_nothing_that_is_not_waived(core):
     folder, _, module = core
-    done = lint(folder / f"{module}.vlt", folder / f"{module}.sv")
+    done = lint(folder / f"{module}.vlt", *sources(core), top=module)
     assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_every_waiver_is_needed(core):
     folder, _, module = core
-    found = set(re.findall(r"^%Warning-(\w+):", lint(folder / f"{module}.sv").stderr, re.MULTILINE))
+    said = lint(*sources(core), top=module).stderr
+    found = set(re.findall(r"^%Warning-(\w+):", said, re.MULTILINE))
     waivers = (folder / f"{module}.vlt").read_text()
     assert found == set(re.findall(r"^lint_off -rule (\w+) ", waivers, re.MULTILINE))
 
@@ -79,9 +93,9 @@ def test_every_waiver_is_needed(core):
 def test_icarus(core, tmp_path):
     if shutil.which("iverilog") is None:
         pytest.skip("Icarus Verilog is not installed; install it with: apt-get install iverilog")
-    folder, _, module = core
+    *_, module = core
     command = ["iverilog", "-g2012", "-Wall", "-s", module, "-o", tmp_path / "core.vvp",
-               folder / f"{module}.sv"]  # fmt: skip
+               *sources(core)]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
@@ -89,8 +103,9 @@ def test_icarus(core, tmp_path):
 def test_yosys(core):
     """All modules are there, nothing is undriven or driven twice, no loops, no latches."""
     folder, _, module = core
+    files = " ".join(path.name for path in sources(core))
     script = (
-        f"read_verilog -sv {module}.sv; hierarchy -check -top {module}; proc; check -assert; "
+        f"read_verilog -sv {files}; hierarchy -check -top {module}; proc; check -assert; "
         "select -assert-none t:$dlatch* t:$adlatch* t:$sr"
     )
     done = subprocess.run(

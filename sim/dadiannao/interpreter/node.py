@@ -139,13 +139,16 @@ class Node:
         if slot.op == LoadOp.SYNAPSES:
             tiles = self._numbers(slot.tiles, pc)
             count = slot.levels[0].count
-            rows = self._fetch(slot, pc)
             if any(level.count != 1 for level in slot.levels[1:]):
-                self._fail(pc, "only the innermost loop of a load of synapses may iterate")
+                self._fail(
+                    pc, "only the innermost loop of a load of synapses may iterate",
+                    ErrorCode.SB_RANGE,
+                )  # fmt: skip
+            rows = self._fetch(slot, pc)
             if len(rows) != count * config.tn:
                 self._fail(
                     pc, f"{count} rows of synapses are {count * config.tn} rows, not {len(rows)}",
-                    ErrorCode.WATCHDOG,
+                    ErrorCode.SB_RANGE,
                 )  # fmt: skip
             if slot.address + count > config.sb_rows:
                 self._fail(
@@ -163,8 +166,9 @@ class Node:
             rows = self._fetch(slot, pc).view(f"<i{config.element_bytes}")
             if len(rows) != len(at):
                 self._fail(
-                    pc, f"the loops have {len(at)} rows, the runs {len(rows)}", ErrorCode.WATCHDOG
-                )
+                    pc, f"the loops have {len(at)} rows, the runs {len(rows)}",
+                    ErrorCode.CENTRAL_RANGE,
+                )  # fmt: skip
             layer.bytes["nbin"] += slot.descriptor.run * prod(slot.descriptor.count)
         self.central.write("load", slot.bank, at, rows, pc)
 
@@ -197,11 +201,13 @@ class Node:
         self._waited["read"] = max(self._waited["read"], slot.arrivals)
         at = addresses(slot.address, slot.levels)
         entries = addresses(slot.mask, slot.levels, "mask_step")
-        rows = self.central.read("read", slot.bank, at, self._waited["read"], pc)
-        for entry in np.unique(entries).tolist():
+        unset = np.flatnonzero(~np.isin(entries, list(self._masks)))
+        asked = at[: unset[0] + 1] if len(unset) else at  # rows up to the first without tiles
+        rows = self.central.read("read", slot.bank, asked, self._waited["read"], pc)
+        if len(unset):
+            entry = int(entries[unset[0]])
             self._check_mask(entry, pc)
-            if entry not in self._masks:
-                self._fail(pc, f"entry {entry} of the mask table was never set")
+            self._fail(pc, f"entry {entry} of the mask table was never set", ErrorCode.TILE_RANGE)
         masks = {entry: self._numbers(self._masks[entry], pc) for entry in set(entries.tolist())}
         for number, each in enumerate(self._tiles):
             wanted = [entry for entry, tiles in masks.items() if number in tiles]

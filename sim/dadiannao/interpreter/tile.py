@@ -7,7 +7,6 @@ import numpy as np
 from hw.dadiannao.assembler import TileNest
 from hw.dadiannao.config import NodeConfig
 from hw.dadiannao.isa import ErrorCode
-from hw.diannao.isa import ErrorCode as CoreErrorCode
 from hw.nfu.layouts import Held
 from sim.interpreter.errors import ExecutionError
 from sim.interpreter.nest import Nest
@@ -27,12 +26,9 @@ class Tile:
         self._core = config.core
         self._node = node
         self._nbin = Ring(np.zeros(0, dtype=f"<i{config.element_bytes}"))
-        content = np.zeros((config.sb_rows, config.core.sb_row_bits // 8), dtype=np.uint8)
-        self._synapses = content
+        row_bytes = config.core.sb_row_bits // 8
+        self._synapses = np.zeros((config.sb_rows, row_bytes), dtype=np.uint8)
         self._loaded = np.zeros(config.sb_rows, dtype=bool)
-        # SB never frees anything: all of it is there from the beginning.
-        self._sb = Ring(content)
-        self._sb.head = config.sb_rows
         self._nfu = TileNfu(config.core)
         self._updated = np.zeros(config.sb_rows, dtype=bool)
         self._outputs: deque[np.ndarray] = deque()
@@ -60,9 +56,7 @@ class Tile:
         """Run a nest; its outputs wait for ``take``."""
         nest = Nest(slot)
         try:
-            check_nest(nest, self._core, self._nbin, self._sb, pc)
-            if nest.freed("sb_free", nest.steps):
-                raise ExecutionError(pc, "nothing of SB may be freed", CoreErrorCode.SB_RANGE)
+            check_nest(nest, self._core, self._nbin, None, pc)
             self._check_loaded(nest, pc)
             reach = nest.span("nbin")[1] + self._core.ti if nest.reads_nbin else 0
             rows = self._synapses if nest.reads_sb else self._synapses[:0]

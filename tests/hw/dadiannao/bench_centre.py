@@ -1,35 +1,23 @@
 """Programs on the centre of a node, whose tiles the bench plays."""
 
 import random
-from functools import partial
 from typing import Any
 
 import cocotb
 from cocotb.triggers import RisingEdge
 from cocotbext.axi import AxiBus, AxiLiteBus, AxiLiteMaster, AxiSlave
 
-from hw.dadiannao.assembler import (
-    Instruction,
-    Load,
-    Read,
-    Send,
-    Store,
-    Tile,
-    Write,
-    encode,
-    nest,
-)
+from hw.dadiannao.assembler import Instruction, Load, Read, Store, Write, encode
 from hw.dadiannao.config import NodeConfig
 from hw.dadiannao.csr import COUNTERS, IDENTIFICATION, read_config, register_map
 from hw.dadiannao.fat_tree import Kind, TileRowLayout
-from hw.dadiannao.instructions import NO_RUNS, SLOTS, RowLevel
+from hw.dadiannao.instructions import NO_RUNS, SLOTS
 from hw.dadiannao.isa import CP_MAGIC, CpSlot, ErrorCode, LoadOp, ReadOp
 from hw.diannao.instructions import Runs
 from hw.diannao.isa import NfuSlot
-from hw.nfu.layouts import Op
 from hw.program.fields import WORD_BITS, fields_of, slot_words
 from tests.hw.bus.patterns import gaps, pauses
-from tests.hw.dadiannao.centre_programs import MEMORY, Expected, random_program
+from tests.hw.dadiannao.centre_programs import MEMORY, Expected, faults, random_program, rows
 from tests.streams import StreamPort, dut_config, start
 
 CONFIG = NodeConfig(**dut_config())
@@ -171,8 +159,8 @@ async def check_programs(bench: Bench, count: int, length: int):
         expected = Expected(CONFIG, memory, rng)
         for pc, instruction in zip(starts(program), program, strict=True):
             expected.execute(instruction, pc)
-        for rows in (*bench.neurons, *bench.synapses, *bench.nests):
-            rows.clear()
+        for seen in (*bench.neurons, *bench.synapses, *bench.nests):
+            seen.clear()
         await bench.launch(program)
         for n in bench.tiles:
             port = StreamPort(dut, f"tiles__{n}__o")
@@ -279,56 +267,6 @@ async def reports_illegal_instructions(dut):
     assert not any((*bench.nests, *bench.neurons, *bench.synapses))
 
 
-def rows(*levels) -> tuple[RowLevel, ...]:
-    return tuple(RowLevel(*level) for level in levels) + (RowLevel(),) * (4 - len(levels))
-
-
-def ranges() -> list[tuple[Instruction, ErrorCode]]:
-    """Instructions that leave what there is, most of them with their last row."""
-    c, code = CONFIG, ErrorCode
-    everyone = (1 << c.tiles) - 1
-    row = c.row_bytes
-    few = rows((3, 1))
-    last = c.central_rows - 2
-    load = partial(Load, Runs(0, row, (3, 1, 1), (row, 0, 0)))
-    synapses = partial(Load, Runs(0, c.tn * row, (2, 1, 1), (c.tn * row, 0, 0)), LoadOp.SYNAPSES)
-    cases = [
-        (Instruction(load=load(LoadOp.CENTRAL, 0, last, 0, few)), code.CENTRAL_RANGE),
-        (Instruction(load=load(LoadOp.CLEAR, 1, 1, 0, rows((3, -1)))), code.CENTRAL_RANGE),
-        (Instruction(load=load(LoadOp.CENTRAL, 0, 0, 0, rows((2, 1)))), code.CENTRAL_RANGE),
-        (Instruction(load=load(LoadOp.CENTRAL, 0, 0, 0, rows((4, 1)))), code.CENTRAL_RANGE),
-        (Instruction(load=synapses(0, c.sb_rows - 1, 1, rows((2,)))), code.SB_RANGE),
-        (Instruction(load=synapses(0, 0, 1, rows((3,)))), code.SB_RANGE),
-        (Instruction(load=synapses(0, 0, 1, rows((1,)))), code.SB_RANGE),
-        (Instruction(load=synapses(0, 0, 1, rows((1,), (2,)))), code.SB_RANGE),
-        (Instruction(load=synapses(0, 0, 0, rows((2,)))), code.TILE_RANGE),
-        (Instruction(load=synapses(0, 0, everyone + 1, rows((2,)))), code.TILE_RANGE),
-        (Instruction(store=Store(Runs(0, 3 * row), address=last, levels=few)), code.CENTRAL_RANGE),
-        (Instruction(read=Read(ReadOp.MASK, mask=0, tiles=0)), code.TILE_RANGE),
-        (Instruction(read=Read(ReadOp.MASK, mask=0, tiles=everyone + 1)), code.TILE_RANGE),
-        (Instruction(read=Read(ReadOp.BROADCAST, mask=1, levels=few)), code.TILE_RANGE),
-        (
-            Instruction(read=Read(ReadOp.BROADCAST, mask=0, address=last, levels=few)),
-            code.CENTRAL_RANGE,
-        ),
-        (
-            Instruction(read=Read(ReadOp.BROADCAST, mask=0, levels=rows((2, 0, -1)))),
-            code.TILE_RANGE,
-        ),
-        (Instruction(tile=Tile(nest(Op.MAC), 0)), code.TILE_RANGE),
-        (Instruction(tile=Tile(nest(Op.MAC), 1 << 63)), code.TILE_RANGE),
-        (Instruction(write=Write(tiles=0)), code.TILE_RANGE),
-        (Instruction(write=Write(tiles=everyone + 1)), code.TILE_RANGE),
-        (Instruction(write=Write(tiles=1, address=last, levels=few)), code.CENTRAL_RANGE),
-        (Instruction(send=Send(node=0)), code.NODE_RANGE),
-        (Instruction(send=Send(node=CONFIG.nodes)), code.NODE_RANGE),
-    ]  # fmt: skip
-    if c.masks < 256:
-        mask = Instruction(read=Read(ReadOp.MASK, mask=c.masks, tiles=1))
-        cases.append((mask, code.TILE_RANGE))
-    return cases
-
-
 @cocotb.test(timeout_time=20, timeout_unit="ms")
 async def reports_ranges(dut):
     """Each access outside stops the program; the table of masks is empty before each program."""
@@ -338,7 +276,7 @@ async def reports_ranges(dut):
         getattr(dut, f"tiles__{n}__o__valid").value = 1
     before = bytes(bench.host.content[:PROGRAM])
     setting = Instruction(read=Read(ReadOp.MASK, mask=0, tiles=1))
-    for instruction, code in ranges():
+    for instruction, code in faults(CONFIG):
         await bench.launch([setting, instruction, Instruction(fence=True, end=True)])
         dut._log.info(str(instruction))
         await check_fault(bench, code, starts([setting, instruction])[1])

@@ -19,8 +19,8 @@ from hw.diannao.instructions import Runs
 from sim import golden
 from tests.compiler.networks import Network
 from tests.hw.bus.patterns import pauses
-from tests.hw.dadiannao.bench_centre import Host, rows, starts
-from tests.hw.dadiannao.centre_programs import addresses
+from tests.hw.dadiannao.bench_centre import Host, starts
+from tests.hw.dadiannao.centre_programs import addresses, rows
 from tests.streams import dut_config, start
 
 CONFIG = NodeConfig(**dut_config())

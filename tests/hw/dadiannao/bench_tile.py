@@ -225,6 +225,8 @@ async def faults(dut):
     for slot, code in (
         (nest(Op.MAC, [], sb=CORE.sb_rows), ErrorCode.SB_RANGE),
         (nest(Op.BIAS, [Loop(count=2, sb=-1)]), ErrorCode.SB_RANGE),
+        (nest(Op.BIAS, [Loop(count=2, sb=1, sb_free=1)]), ErrorCode.SB_RANGE),
+        (nest(Op.MAC, [], sb_free=1), ErrorCode.SB_RANGE),
         (nest(Op.SUM, [], nbin=CORE.nbin_elements), ErrorCode.NBIN_RANGE),
         (nest(Op.SUM, [], nbout=CORE.nbout_rows), ErrorCode.NBOUT_RANGE),
         (nest(Op.BIAS, [], bias=CORE.bias_rows), ErrorCode.BIAS_RANGE),

@@ -2,19 +2,30 @@
 
 import random
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from hw.dadiannao.assembler import Instruction, Load, Read, Store, Tile, TileNest, Write
+from hw.dadiannao.assembler import (
+    Instruction,
+    Load,
+    Read,
+    Send,
+    Store,
+    Tile,
+    TileNest,
+    Write,
+    nest,
+)
 from hw.dadiannao.config import NodeConfig
 from hw.dadiannao.instructions import NO_RUNS, RowLevel
-from hw.dadiannao.isa import LoadOp, ReadOp
+from hw.dadiannao.isa import ErrorCode, LoadOp, ReadOp
 from hw.diannao.instructions import NestLevel, Runs
 from hw.diannao.isa import NfuIn, NfuOut
 from hw.nfu.layouts import Op
 
-__all__ = ["MEMORY", "Expected", "addresses", "random_program"]
+__all__ = ["MEMORY", "Expected", "addresses", "faults", "random_program", "rows"]
 
 MEMORY = 1 << 16
 """Bytes of the host's memory; programs are in the upper half, stores in the second quarter."""
@@ -232,3 +243,53 @@ def random_program(rng: random.Random, config: NodeConfig, length: int) -> list[
         program.append(Instruction(tag=rng.getrandbits(16), fence=fence, **slots))
     program.append(Instruction(end=True))
     return program
+
+
+def rows(*levels) -> tuple[RowLevel, ...]:
+    return tuple(RowLevel(*level) for level in levels) + (RowLevel(),) * (4 - len(levels))
+
+
+def faults(config: NodeConfig) -> list[tuple[Instruction, ErrorCode]]:
+    """Instructions that leave what there is, most of them with their last row."""
+    c, code = config, ErrorCode
+    everyone = (1 << c.tiles) - 1
+    row = c.row_bytes
+    few = rows((3, 1))
+    last = c.central_rows - 2
+    load = partial(Load, Runs(0, row, (3, 1, 1), (row, 0, 0)))
+    synapses = partial(Load, Runs(0, c.tn * row, (2, 1, 1), (c.tn * row, 0, 0)), LoadOp.SYNAPSES)
+    cases = [
+        (Instruction(load=load(LoadOp.CENTRAL, 0, last, 0, few)), code.CENTRAL_RANGE),
+        (Instruction(load=load(LoadOp.CLEAR, 1, 1, 0, rows((3, -1)))), code.CENTRAL_RANGE),
+        (Instruction(load=load(LoadOp.CENTRAL, 0, 0, 0, rows((2, 1)))), code.CENTRAL_RANGE),
+        (Instruction(load=load(LoadOp.CENTRAL, 0, 0, 0, rows((4, 1)))), code.CENTRAL_RANGE),
+        (Instruction(load=synapses(0, c.sb_rows - 1, 1, rows((2,)))), code.SB_RANGE),
+        (Instruction(load=synapses(0, 0, 1, rows((3,)))), code.SB_RANGE),
+        (Instruction(load=synapses(0, 0, 1, rows((1,)))), code.SB_RANGE),
+        (Instruction(load=synapses(0, 0, 1, rows((1,), (2,)))), code.SB_RANGE),
+        (Instruction(load=synapses(0, 0, 0, rows((2,)))), code.TILE_RANGE),
+        (Instruction(load=synapses(0, 0, everyone + 1, rows((2,)))), code.TILE_RANGE),
+        (Instruction(store=Store(Runs(0, 3 * row), address=last, levels=few)), code.CENTRAL_RANGE),
+        (Instruction(read=Read(ReadOp.MASK, mask=0, tiles=0)), code.TILE_RANGE),
+        (Instruction(read=Read(ReadOp.MASK, mask=0, tiles=everyone + 1)), code.TILE_RANGE),
+        (Instruction(read=Read(ReadOp.BROADCAST, mask=1, levels=few)), code.TILE_RANGE),
+        (
+            Instruction(read=Read(ReadOp.BROADCAST, mask=0, address=last, levels=few)),
+            code.CENTRAL_RANGE,
+        ),
+        (
+            Instruction(read=Read(ReadOp.BROADCAST, mask=0, levels=rows((2, 0, -1)))),
+            code.TILE_RANGE,
+        ),
+        (Instruction(tile=Tile(nest(Op.MAC), 0)), code.TILE_RANGE),
+        (Instruction(tile=Tile(nest(Op.MAC), 1 << 63)), code.TILE_RANGE),
+        (Instruction(write=Write(tiles=0)), code.TILE_RANGE),
+        (Instruction(write=Write(tiles=everyone + 1)), code.TILE_RANGE),
+        (Instruction(write=Write(tiles=1, address=last, levels=few)), code.CENTRAL_RANGE),
+        (Instruction(send=Send(node=0)), code.NODE_RANGE),
+        (Instruction(send=Send(node=c.nodes)), code.NODE_RANGE),
+    ]  # fmt: skip
+    if c.masks < 256:
+        mask = Instruction(read=Read(ReadOp.MASK, mask=c.masks, tiles=1))
+        cases.append((mask, code.TILE_RANGE))
+    return cases
