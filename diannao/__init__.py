@@ -6,6 +6,7 @@ from hw.errors import UserError
 from .configs import load_config
 from .generate import generate
 from .session import MismatchError, Output, Session
+from .training import Training, train
 
 __all__ = [
     "CONFIGS",
@@ -13,7 +14,9 @@ __all__ = [
     "MismatchError",
     "Output",
     "Session",
+    "Training",
     "UserError",
     "generate",
     "load_config",
+    "train",
 ]

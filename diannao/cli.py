@@ -37,6 +37,7 @@ from .generate import generate
 from .roofline import check_plot, plot
 from .session import MismatchError, Session
 from .targets import CLOCKED, is_board
+from .training.command import train_command
 
 __all__ = ["main"]
 
@@ -228,6 +229,7 @@ def generate_command(
 
 app.command("synth")(synth_command)
 app.command("bench")(bench_command)
+app.command("train")(train_command)
 
 
 def _kib(size: int) -> str:

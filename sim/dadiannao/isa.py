@@ -12,17 +12,27 @@ __all__ = ["MachineIsaTarget"]
 
 
 class MachineIsaTarget:
-    """Executes programs in the interpreter of DaDianNao machines."""
+    """Executes programs in the interpreter of DaDianNao machines.
 
-    def __init__(self, config: NodeConfig):
+    Parameters
+    ----------
+    config : the machine
+    resumes : what is in the nodes' memories stays there from program to program, as in hardware;
+        without, a program that relies on that is an error
+    """
+
+    def __init__(self, config: NodeConfig, *, resumes: bool = False):
         self._config = config
+        self._resumes = resumes
+        self._machine: Machine | None = None
 
     def run(self, program: Program, inputs: dict[str, np.ndarray]) -> Execution:
         """Execute ``program``; see ``sim.execution.Target``."""
         memory = program.memory()
         for name, layout in program.inputs.items():
             layout.write(memory, inputs[name])
-        machine = Machine(self._config, memory)
+        machine = Machine(self._config, memory, self._machine)
+        self._machine = machine if self._resumes else None
         done = machine.run([(address, 8 * len(words)) for address, words in program.nodes])
         layers: dict[int, Activity] = {}
         for node in done.nodes:

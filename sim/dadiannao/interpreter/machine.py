@@ -45,11 +45,16 @@ class Statistics:
 
 
 class Machine:
-    """A machine of ``config`` with the host's ``memory`` (uint8, changed in place)."""
+    """A machine of ``config`` with the host's ``memory`` (uint8, changed in place).
 
-    def __init__(self, config: NodeConfig, memory: np.ndarray):
+    ``before`` is the same machine after its last program, whose memories it has.
+    """
+
+    def __init__(self, config: NodeConfig, memory: np.ndarray, before: "Machine | None" = None):
         self._config = config
         self._memory = memory
+        self._before = before
+        self._nodes: list[Node] = []
 
     def run(self, programs: Sequence[tuple[int, int]]) -> Statistics:
         """Run every node's program, (address, bytes), from the state after reset to its END.
@@ -68,9 +73,16 @@ class Machine:
 
         ends = [address + size for address, size in programs]
         memory = Memory(self._memory, range(min(address for address, _ in programs), max(ends)))
+        self._nodes = [
+            Node(self._config, number, memory, deliver) for number in range(len(programs))
+        ]
+        if self._before is not None:
+            for node, before in zip(self._nodes, self._before._nodes, strict=True):
+                node.keep(before)
+            self._before = None
         for number, (address, size) in enumerate(programs):
             words = self._memory[address : address + size].view("<u8").copy()
-            runs.append(_Run(Node(self._config, number, memory, deliver), number, words))
+            runs.append(_Run(self._nodes[number], number, words))
         while not all(run.ended for run in runs):
             if not any(run.advance() for run in runs):
                 stuck = next(run for run in runs if not run.ended)

@@ -75,6 +75,12 @@ class Node:
         self._waited = {"read": 0, "send": 0}
         self.layers: dict[int, LayerStatistics] = {}
 
+    def keep(self, before: "Node") -> None:
+        """Take over what the memories of the node held after another program."""
+        self.central.keep(before.central)
+        for mine, other in zip(self._tiles, before._tiles, strict=True):
+            mine.keep(other)
+
     def blocked(self, instruction: Instruction) -> int:
         """Rows that have to arrive before ``instruction`` can run to its end."""
         slots = (instruction.read, instruction.send)

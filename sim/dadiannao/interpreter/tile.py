@@ -39,6 +39,11 @@ class Tile:
         self._synapses[first : first + len(rows)] = rows
         self._loaded[first : first + len(rows)] = True
 
+    def keep(self, before: "Tile") -> None:
+        """Take over the rows of SB."""
+        self.load(0, before._synapses)
+        self._loaded[:] = before._loaded
+
     def fence(self) -> None:
         """Everything before has ended."""
         self._updated[:] = False

@@ -1,0 +1,1 @@
+"""Training in fixed point: the network as integers, its golden model, and the loss on the host."""

@@ -1,0 +1,226 @@
+"""Training: against floating point, on machines against golden, and what a user may do wrong."""
+
+from itertools import pairwise
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+import diannao
+from compiler.training import tables
+from compiler.training.frontend import read_model
+from diannao.cli import main
+from diannao.training.run import FORMATS
+from hw.arith import wide
+from hw.arith.numbers import activate
+from hw.dadiannao.config import CONFIGS
+from hw.errors import UserError
+from sim.training.golden import Golden
+from sim.training.loss import Loss, Rate
+
+TINY = CONFIGS["dadiannao-tiny-training"]
+
+
+def _model(nodes, initializers, shape, outputs, output):
+    graph = helper.make_graph(
+        nodes, "net", [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", *shape])],
+        [helper.make_tensor_value_info(output, TensorProto.FLOAT, ["N", outputs])],
+        [numpy_helper.from_array(np.asarray(v), name) for name, v in initializers.items()],
+    )  # fmt: skip
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+
+
+def perceptron(sizes, function="Tanh", seed=1):
+    rng = np.random.default_rng(seed)
+    nodes, weights, value = [], {}, "x"
+    for n, (inputs, outputs) in enumerate(pairwise(sizes)):
+        weights[f"w{n}"] = rng.normal(0, inputs**-0.5, (outputs, inputs)).astype(np.float32)
+        weights[f"b{n}"] = rng.normal(0, 0.1, outputs).astype(np.float32)
+        nodes.append(helper.make_node("Gemm", [value, f"w{n}", f"b{n}"], [f"s{n}"], transB=1))
+        value = f"s{n}"
+        if n < len(sizes) - 2:
+            nodes.append(helper.make_node(function, [value], [f"y{n}"]))
+            value = f"y{n}"
+    return _model(nodes, weights, [sizes[0]], sizes[-1], value)
+
+
+def convolutions(pooling, seed=1):
+    """Padding, strides, pooling, a Flatten in front of the classifier."""
+    rng = np.random.default_rng(seed)
+    weights = {
+        "w0": rng.normal(0, 0.4, (4, 2, 3, 3)), "b0": rng.normal(0, 0.1, 4),
+        "w1": rng.normal(0, 0.3, (3, 4, 3, 2)), "b1": rng.normal(0, 0.1, 3),
+        "w2": rng.normal(0, 0.3, (3 * 2 * 3, 5)), "b2": rng.normal(0, 0.1, 5),
+    }  # fmt: skip
+    nodes = [
+        helper.make_node("Conv", ["x", "w0", "b0"], ["s0"], pads=[1, 1, 1, 1]),
+        helper.make_node("Relu", ["s0"], ["y0"]),
+        helper.make_node(pooling, ["y0"], ["p0"], kernel_shape=[2, 2], strides=[2, 2]),
+        helper.make_node("Conv", ["p0", "w1", "b1"], ["s1"], strides=[2, 1], pads=[1, 0, 0, 0]),
+        helper.make_node("Relu", ["s1"], ["y1"]),
+        helper.make_node("Flatten", ["y1"], ["f"]),
+        helper.make_node("MatMul", ["f", "w2"], ["m"]),
+        helper.make_node("Add", ["m", "b2"], ["y"]),
+    ]
+    weights = {name: value.astype(np.float32) for name, value in weights.items()}
+    return _model(nodes, weights, [2, 8, 8], 5, "y")
+
+
+def _weights(model):
+    return {each.name: numpy_helper.to_array(each) for each in model.graph.initializer}
+
+
+@pytest.mark.parametrize("pooling", ["MaxPool", "AveragePool"])
+def test_gradients(pooling):
+    """Golden's change of every weight is what central differences of the loss say."""
+    model = convolutions(pooling)
+    formats = FORMATS[32]
+    rng = np.random.default_rng(2)
+    x = rng.normal(size=(6, 2, 8, 8))
+    labels = rng.integers(0, 5, 6)
+    scaled = np.floor(x * 2.0**formats.activation + 0.5).astype(np.int64)
+    rate = 2.0**-3
+
+    def loss_of(changed):
+        network = read_model(changed, formats).network
+        step = Loss("cross-entropy", formats, Rate.of(rate, len(x)))
+        return step(Golden(network).forward(scaled), labels)
+
+    read = read_model(model, formats)
+    step = Loss("cross-entropy", formats, Rate.of(rate, len(x)))
+    golden = Golden(read.network)
+    _, _, delta = step(golden.forward(scaled), labels)
+    golden.backward(delta, step.rate.shift)
+    before, after = _weights(model), _weights(read.trained())
+    for name, value in before.items():
+        change = (after[name] - value) / -rate
+        pairs = []
+        for at in rng.permutation(list(np.ndindex(value.shape)))[:16].tolist():
+            losses = []
+            for sign in (1, -1):
+                moved = onnx.ModelProto()
+                moved.CopyFrom(model)
+                for each in moved.graph.initializer:
+                    if each.name == name:
+                        shifted = value.copy()
+                        shifted[tuple(at)] += sign * 2.0**-10
+                        each.CopyFrom(numpy_helper.from_array(shifted, name))
+                losses.append(loss_of(moved)[0])
+            pairs.append((change[tuple(at)], (losses[0] - losses[1]) * 2.0**9))
+        found, slopes = np.array(pairs).T
+        assert found @ slopes > 0.999 * np.linalg.norm(found) * np.linalg.norm(slopes), name
+        assert np.linalg.norm(found) == pytest.approx(np.linalg.norm(slopes), rel=0.01), name
+
+
+@pytest.mark.parametrize("width", [32, 16])
+@pytest.mark.parametrize("name", ["Sigmoid", "Tanh"])
+def test_tables(name, width):
+    """Chords are near the curve, and the derivative near that of the curve."""
+    frac = FORMATS[width].activation
+    x = np.linspace(-9, 9, 4001)
+    curve = np.tanh(x) if name == "Tanh" else 1 / (1 + np.exp(-x))
+    slope = 1 - curve**2 if name == "Tanh" else curve * (1 - curve)
+    scaled = np.floor(x * 2.0**frac).astype(np.int64)
+
+    def evaluate(values, table):
+        return wide.activate(values, table) if width == 32 else activate(values, table, 16, 0)
+
+    y = evaluate(scaled, tables.activation(name, frac, width))
+    assert np.abs(y * 2.0**-frac - curve).max() < 0.01
+    assert y[0] == (0 if name == "Sigmoid" else -1 << frac)
+    g = evaluate(y, tables.derivative(name, frac, width))
+    assert np.abs(g * 2.0**-frac - slope).max() < 0.02
+    assert g[0] == g[-1] == 0
+
+
+def test_learns_and_needs_32_bits():
+    """A small learning rate: with 32 bits it learns, with 16 changes are rounded away."""
+    rng = np.random.default_rng(0)
+    centres = rng.normal(size=(4, 12))
+    labels = rng.integers(0, 4, 400)
+    x = centres[labels] + rng.normal(scale=0.7, size=(400, 12))
+    accuracy = {}
+    for width in (32, 16):
+        done = diannao.train(
+            perceptron((12, 16, 4)), x[:300], labels[:300], test=(x[300:], labels[300:]),
+            epochs=30, batch=4, rate=0.002, width=width,
+        )  # fmt: skip
+        accuracy[width] = done.epochs[-1].test_accuracy
+        assert done.epochs[-1].loss < done.epochs[0].loss
+    assert accuracy[32] > 0.9
+    assert accuracy[16] < accuracy[32] - 0.05
+
+
+@pytest.mark.parametrize("width", [32, 16])
+@pytest.mark.parametrize("function", ["Sigmoid", "Relu"])
+def test_machine(width, function):
+    """Three batches in the interpreter: every weight as in golden. Layers fill no blocks."""
+    rng = np.random.default_rng(width)
+    x, labels = rng.normal(size=(24, 11)), rng.integers(0, 5, 24)
+    found = []
+    for target in ("golden", "isa"):
+        done = diannao.train(
+            perceptron((11, 13, 9, 5), function), x, labels, epochs=1, batch=8, rate=0.3,
+            width=width, target=target,
+        )  # fmt: skip
+        found.append(_weights(done.model))
+    for name, value in found[0].items():
+        np.testing.assert_array_equal(found[1][name], value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"width": 24}, "width must be one of 16, 32, not 24"),
+        ({"batch": 40}, "batch must be at most the 24 images"),
+        ({"rate": 0.0}, "rate must be more than 0"),
+        ({"loss": "hinge"}, "loss must be one of"),
+        ({"target": "isa", "config": "dadiannao-tiny"}, "dadiannao-tiny cannot train"),
+        ({"target": "isa", "config": "diannao-8x8"}, "is no DaDianNao machine"),
+        ({"target": "isa", "config": TINY.replace(sb_rows=64)}, "SB rows"),
+        ({"loss": "squared-error"}, "labels must have the shape"),
+    ],
+)
+def test_refused(changes, message):
+    rng = np.random.default_rng(0)
+    x, labels = rng.normal(size=(24, 11)), rng.integers(0, 5, 24)
+    with pytest.raises(UserError, match=message):
+        diannao.train(perceptron((11, 13, 5)), x, labels, **changes)
+
+
+def test_machine_refuses_convolutions():
+    x, labels = np.zeros((8, 2, 8, 8)), np.zeros(8, dtype=np.int64)
+    with pytest.raises(UserError, match="classifiers only"):
+        diannao.train(convolutions("MaxPool"), x, labels, batch=8, target="isa")
+
+
+def _cli(monkeypatch, *arguments) -> int:
+    monkeypatch.setattr("sys.argv", ["diannao", *map(str, arguments)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    return ended.value.code if isinstance(ended.value.code, int) else 0
+
+
+def test_command(tmp_path, monkeypatch, capsys):
+    rng = np.random.default_rng(0)
+    x, labels = rng.normal(size=(64, 6)).astype(np.float32), rng.integers(0, 3, 64)
+    model, data, output = (tmp_path / name for name in ("m.onnx", "d.npz", "o.onnx"))
+    onnx.save(perceptron((6, 8, 3)), model)
+    np.savez(data, x=x, labels=labels, test_x=x, test_labels=labels)
+    report = tmp_path / "r.json"
+    assert _cli(monkeypatch, "train", model, "--data", data, "-o", output, "--epochs", 2,
+                "--report", report) == 0  # fmt: skip
+    assert "on the test images" in capsys.readouterr().out
+    trained = onnx.load(output)
+    onnx.checker.check_model(trained)
+    assert not np.array_equal(_weights(trained)["w0"], _weights(onnx.load(model))["w0"])
+    assert '"test_accuracy"' in report.read_text()
+
+    np.savez(data, x=x)
+    output.unlink()
+    assert _cli(monkeypatch, "train", model, "--data", data, "-o", output) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "has no array 'labels'" in error
+    assert not output.exists()
