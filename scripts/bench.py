@@ -62,8 +62,9 @@ the column *ran* says so.
 width, all bytes over the memory's rate), *set by* the one that counts; *efficiency* is bound over
 cycles. *lanes* is the share of the lanes that do useful work in a step; for pooling, efficiency
 over lanes is thus the share of the cycles in which a row of NBin is read. *NBin*, *SB* and *NBout*
-are the bytes that their ports move, and how often that is the least. Every output of every run on
-RTL is compared with the golden model, bit for bit.
+are the bytes that their ports move, and how often that is the least. *model* is how far the
+performance model's cycles are from the RTL's, and the seconds of one processor that it took. Every
+output of every run on RTL is compared with the golden model, bit for bit.
 """
 
 

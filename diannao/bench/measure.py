@@ -1,5 +1,6 @@
 """Measuring a benchmark layer, on the RTL and by the performance model."""
 
+import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
@@ -26,10 +27,24 @@ from .crop import bound_of, bytes_of, crop
 from .graphs import fitted, graph_of, random_numbers
 from .layers import Benchmark
 
-__all__ = ["MOST", "Bench", "Measurement"]
+__all__ = ["MOST", "Bench", "Measurement", "Modelled"]
 
 MOST = 1_250_000
 """Cycles that a layer may take on the RTL: some 15 s on the paper's core."""
+
+
+@dataclass(frozen=True)
+class Modelled:
+    """What the performance model says of a run.
+
+    Parameters
+    ----------
+    cycles : that it predicts
+    seconds : of one processor, that it takes for that
+    """
+
+    cycles: int
+    seconds: float
 
 
 @dataclass
@@ -40,20 +55,23 @@ class Measurement:
     ----------
     benchmark : the layer in full
     runs : what was run: the layer or a crop of it, and how that went (``source`` says where)
+    models : the performance model on each of the runs
     reason : why the layer cannot be run on this core, or nothing
     """
 
     benchmark: Benchmark
     runs: list[tuple[Benchmark, LayerRecord]] = field(default_factory=list)
+    models: list[Modelled] = field(default_factory=list)
     reason: str = ""
 
     def to_json(self) -> Iterator[dict[str, Any]]:
         """Entries of the report's ``layers``, one for each run."""
         layer = self.benchmark
-        for measured, entry in self.runs:
+        for (measured, entry), model in zip(self.runs, self.models, strict=True):
             yield {
                 **entry.to_json(), "shape": measured.shape, "memory": asdict(layer.memory),
                 "crop": None if measured == layer else list(measured.output_size),
+                "model": asdict(model),
             }  # fmt: skip
 
 
@@ -104,9 +122,9 @@ class Bench:
         try:
             cut = layer if self._model_only else crop(layer, self.config, self._most)
             if not self._model_only:
-                result.runs.append((cut, self._run(cut)))
+                self._run(cut, result)
             if self._model_only or cut != layer:
-                result.runs.append((layer, self._estimate(layer)))
+                self._estimate(layer, result)
         except UserError as error:
             result.reason = str(error)
         return result
@@ -122,7 +140,8 @@ class Bench:
     def __exit__(self, *_exception) -> None:
         self.close()
 
-    def _run(self, layer: Benchmark) -> LayerRecord:
+    def _run(self, layer: Benchmark, result: Measurement) -> None:
+        """Run a layer on the RTL, and in the model to compare."""
         name = layer.name
         self._progress(f"{name}: compiling")
         graph = graph_of(layer, self.config, random_numbers(0))
@@ -136,9 +155,11 @@ class Bench:
         self._progress(name, 0, round(bound_of(layer, self.config)))
         execution = target.run(program, inputs)
         check_equal(execution, expected, "verilator")
-        return record(program, execution, layer.memory)
+        result.runs.append((layer, record(program, execution, layer.memory)))
+        result.models.append(modelled(program, layer.memory)[1])
 
-    def _estimate(self, layer: Benchmark) -> LayerRecord:
+    def _estimate(self, layer: Benchmark, result: Measurement) -> None:
+        """A layer in the model only."""
         self._progress(f"{layer.name}: performance model")
         graph = graph_of(layer, self.config)
         need, reach = bytes_of(layer, self.config), 1 << self.config.address_width
@@ -148,7 +169,9 @@ class Bench:
                 f"bits reach {reach:.3g}"
             )
         program = program_of(layer, graph, self.config)
-        return record(program, estimate(program, memory=layer.memory), layer.memory)
+        prediction, model = modelled(program, layer.memory)
+        result.runs.append((layer, record(program, prediction, layer.memory)))
+        result.models.append(model)
 
     def _target(self, memory: MemorySettings) -> VerilatorTarget:
         if memory not in self._targets:
@@ -162,6 +185,13 @@ def program_of(layer: Benchmark, graph: Graph, config: Config) -> Program:
     if layer.kind == "program":
         return paper_program(graph, config)
     return lower(graph, config, layer.memory)
+
+
+def modelled(program: Program, memory: MemorySettings) -> tuple[Estimate, Modelled]:
+    """The performance model's prediction, and what that took."""
+    start = time.process_time()
+    prediction = estimate(program, memory=memory)
+    return prediction, Modelled(prediction.cycles, time.process_time() - start)
 
 
 def record(program: Program, run: Execution | Estimate, memory: MemorySettings) -> LayerRecord:

@@ -7,12 +7,12 @@ from rich.table import Table
 
 from ..report import LayerRecord
 from .layers import Benchmark
-from .measure import Measurement
+from .measure import Measurement, Modelled
 
 __all__ = ["markdown", "table"]
 
 _HEADINGS = ("layer", "shape", "ran", "cycles", "bound", "set by", "efficiency", "lanes",
-             "NBin", "SB", "NBout", "NFU waits for")  # fmt: skip
+             "NBin", "SB", "NBout", "NFU waits for", "model")  # fmt: skip
 _LEFT = {"layer", "shape", "ran", "set by", "NFU waits for"}
 _RESOURCES = {"nfu": "NFU", "nbin": "NBin port", "sb": "SB port", "nbout": "NBout port",
               "bus": "port", "memory": "memory"}  # fmt: skip
@@ -43,7 +43,16 @@ def _stalls(record: LayerRecord) -> str:
     return ", ".join(f"{cause} {share:.1%}" for cause, share in shares.items() if share >= 0.001)
 
 
-def _cells(ran: str, record: LayerRecord) -> Iterator[str]:
+def _model(record: LayerRecord, model: Modelled) -> str:
+    """How far the performance model is from the RTL, and the seconds that it takes."""
+    took = f"{model.seconds:.2f} s"
+    if record.source != "rtl":
+        return took
+    assert record.cycles
+    return f"{model.cycles / record.cycles - 1:+.3%}, {took}"
+
+
+def _cells(ran: str, record: LayerRecord, model: Modelled) -> Iterator[str]:
     yield ran
     yield f"{record.cycles:,}"
     yield f"{record.bound_cycles:,.0f}"
@@ -53,13 +62,14 @@ def _cells(ran: str, record: LayerRecord) -> Iterator[str]:
     for port in ("nbin", "sb", "nbout"):
         yield _traffic(record, port)
     yield _stalls(record)
+    yield _model(record, model)
 
 
 def _rows(measurements: Iterable[Measurement]) -> Iterator[list[str]]:
     for entry in measurements:
-        for measured, record in entry.runs:
+        for (measured, record), model in zip(entry.runs, entry.models, strict=True):
             layer = entry.benchmark
-            yield [layer.name, layer.shape, *_cells(_ran(layer, measured, record), record)]
+            yield [layer.name, layer.shape, *_cells(_ran(layer, measured, record), record, model)]
 
 
 def _ran(whole: Benchmark, measured: Benchmark, record: LayerRecord) -> str:

@@ -90,11 +90,18 @@ def estimate(
             some, streaks = shortened(some, kinds[excerpt.kept], config, memory, followed)
         core = Core(some, len(words), program.address, config, memory, streaks)
         uneven = np.array([np.ptp(pauses) > 0 for pauses in core.nfu.pauses], dtype=bool)
-        if uneven.any():
-            broken.update(excerpt.kept[some["nfu"].owners[uneven]].tolist())
-        elif all(_change(core, loop, steps[excerpt.kept]) <= _SETTLED for loop in excerpt.loops):
+        broken.update(excerpt.kept[some["nfu"].owners[uneven]].tolist())
+        left_out = np.array(
+            [
+                streak.left_out * (streak.steps + int(pauses[0]))
+                for streak, pauses in zip(streaks, core.nfu.pauses, strict=True)
+            ],
+            dtype=np.int64,
+        )
+        settled = all(_change(core, loop, left_out) <= _SETTLED for loop in excerpt.loops)
+        if settled and not uneven.any():
             return _total(core, slots, excerpt, streaks, len(program.words))
-        else:
+        if not settled:
             least *= 2
 
 
@@ -121,15 +128,13 @@ def _spans(
     return np.diff(times[[before, *ends]])
 
 
-def _change(core: Core, loop: Loop, steps: np.ndarray) -> float:
-    """By how much iterations differ that should be alike, for ``steps`` of each instruction."""
-    spans = _spans(core, "nfu", np.array(core.nfu.ends), loop.alike)
-    first, last = loop.alike[-1]
-    return (
-        float(np.ptp(spans) / max(spans.mean(), steps[first : last + 1].sum()))
-        if len(spans)
-        else 0.0
-    )
+def _change(core: Core, loop: Loop, left_out: np.ndarray) -> float:
+    """By how much iterations differ, relatively, that should be alike.
+
+    ``left_out`` are the cycles that were left out of each nest.
+    """
+    spans = _spans(core, "nfu", np.array(core.nfu.ends) + np.cumsum(left_out), loop.alike)
+    return float(np.ptp(spans) / spans.mean()) if len(spans) else 0.0
 
 
 def _drift(core: Core, loop: Loop) -> tuple[str, float]:

@@ -161,12 +161,17 @@ def test_command(command, tmp_path):
         assert layer["efficiency"] == pytest.approx(layer["bound_cycles"] / layer["cycles"], 1e-3)
         assert layer["bound_cycles"] == pytest.approx(layer["limits"][layer["bound_by"]], abs=0.1)
     assert report["cycles"] == class3["cycles"] + crop3["cycles"]
+    for layer in report["layers"]:
+        assert layer["model"]["cycles"] == pytest.approx(layer["cycles"], rel=0.01)
+        assert layer["model"]["seconds"] > 0
+    assert pool3["model"]["cycles"] == pool3["cycles"]
     assert report["config"] == "tiny"
     assert report["left_out"] == {}
     lines = (tmp_path / "r.md").read_text().splitlines()
-    assert [len(line.split("|")) for line in lines] == [14] * 5
+    assert [len(line.split("|")) for line in lines] == [15] * 5
     assert f"{crop3['cycles']:,}" in lines[3]
     assert "RTL, 2x2 of 8x8" in lines[3]
+    assert lines[3].endswith(f"%, {crop3['model']['seconds']:.2f} s |")
     assert "</svg>" in (tmp_path / "r.svg").read_text()
 
 
