@@ -19,7 +19,7 @@ from hw.dadiannao.instructions import NO_RUNS
 from hw.dadiannao.isa import ErrorCode, LoadOp, ReadOp
 from hw.diannao.assembler import Loop
 from hw.diannao.instructions import NestLevel, Runs
-from hw.nfu.layouts import Op
+from hw.nfu.layouts import Held, Op
 from sim import driver
 from sim.dadiannao.interpreter.errors import NodeError
 from sim.dadiannao.interpreter.machine import Machine
@@ -89,6 +89,11 @@ def other_faults() -> list[tuple[Instruction, ErrorCode]]:
         (tile(nest(Op.SUM, [], nbout=core.nbout_rows)), code.NBOUT_RANGE),
         (tile(TileNest(Op.BIAS, levels=(NestLevel(2, bias_step=core.bias_rows),) * 6)),
          code.BIAS_RANGE),
+        # Modes that only other configurations have.
+        (tile(nest(Op.MAC, [], joined=True)), code.ILLEGAL_INSTRUCTION),
+        (tile(nest(Op.MAC, [], half=1)), code.ILLEGAL_INSTRUCTION),
+        (tile(nest(Op.TABLE, [], derivative=True)), code.ILLEGAL_INSTRUCTION),
+        (tile(nest(Op.MAC, [Loop(count=2)], held=Held.EACH)), code.ILLEGAL_INSTRUCTION),
         (tile(nest(Op.SUM, [])), code.WATCHDOG),
         (Instruction(write=Write(tiles=1, levels=rows((4, 1)))), code.WATCHDOG),
         (Instruction(write=Write(tiles=2)), code.WATCHDOG),
