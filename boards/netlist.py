@@ -17,7 +17,8 @@ from hw.errors import UserError
 __all__ = ["BEFORE_SYNTHESIS", "SYNTHESIS", "cells_by_module", "find_tool", "synthesise"]
 
 SYNTHESIS = {"ice40": "-dsp -device u", "ecp5": "", "gowin": "-nolutram"}
-"""Options of Yosys' command ``synth_FAMILY``."""
+"""Options of Yosys' command ``synth_FAMILY``. Of the logic of a Gowin device, a memory in LUT takes
+whole tiles."""
 
 _NO_COLLISIONS = "setparam -set COLLISION_X_MASK 1'1 t:$memrd_v2"
 """Nothing reads a row of a memory in the cycle in which it is written (see hw.memory.ram; a queue

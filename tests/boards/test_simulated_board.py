@@ -120,8 +120,9 @@ def test_reset_while_words_are_sent(simulation, link):
 
 
 def test_another_configuration_is_refused(simulation):
-    """The message says what differs."""
+    """The message says what differs, also where the program would be too large for the memory."""
     with Session(DIGITS, config=BOARD.config.replace(sb_rows=128), target=simulation.port) as s:
+        board_link(s).memory = 4096
         with pytest.raises(UserError, match="in this one sb_rows is 64, not 128; compile it"):
             s.run(None, s.random_inputs())
 
