@@ -225,8 +225,7 @@ def _emit_band(
     chunked = len(plan.chunks) > 1
     tiles = (1 << (plan.groups * positions)) - 1
     columns = min(target.width, config.nbout_rows // count) if chunked else target.width
-    outer = sum(n > 1 for n in ((count * plan.groups,) if count == plan.per_tile
-                                else (count, plan.groups)))  # fmt: skip
+    outer = sum(n > 1 for n in (count, plan.groups))
     together = min(
         images_together(
             Windows((c.rows, windows.kernel[1]), windows.strides), positions, c.blocks, columns,

@@ -140,24 +140,24 @@ def read_levels(windows: Windows, positions: int, blocks: int, columns: int) -> 
 
 
 def write_slot(
-    target: CentralMap, patch: Patch, y: int, x: int, block: int, burst: int, groups: int,
+    target: CentralMap, patch: Patch, y: int, x: int, block: int, count: int, groups: int,
     distance: int,
 ) -> Write:  # fmt: skip
     """The write slot that brings the results of a patch to output row ``y``, column ``x`` and on.
 
-    Each of ``groups`` tiles makes ``burst`` blocks per window; their first ones lie ``distance``
-    blocks apart, from ``block`` on.
+    Each of ``groups`` tiles makes ``count`` blocks per window; their first ones lie ``distance``
+    blocks apart, from ``block`` on. Tiles give a block each in turn, as they finish them: so there
+    is little left to write when the last step is done.
     """
-    loops = [RowLoop(count=burst, rows=1), RowLoop(count=groups, rows=distance)]
-    if burst == distance:
-        loops = [RowLoop(count=burst * groups, rows=1)]
-    loops += [
+    loops = [
+        RowLoop(count=groups, rows=distance),
         RowLoop(count=patch.positions, rows=target.row_pitch),
+        RowLoop(count=count, rows=1),
         RowLoop(count=patch.columns, rows=target.pitch),
         RowLoop(count=patch.images, rows=target.image_pitch),
     ]
     return Write(
-        bank=target.bank, burst=burst, tiles=(1 << (groups * patch.positions)) - 1,
+        bank=target.bank, burst=1, tiles=(1 << (groups * patch.positions)) - 1,
         address=target.at(patch.n, y, x, block), levels=row_levels(loops),
     )  # fmt: skip
 
