@@ -47,6 +47,10 @@ def _node_models(config: Any) -> list[Path]:
     return [MODEL] if config.memory == "macro" else []
 
 
+def _node_parts(config: Any) -> tuple[str, ...]:
+    return ("tile",) if config.tiles * config.nodes > 1 else ()
+
+
 @dataclass(frozen=True)
 class Device:
     """A kind of device.
@@ -63,6 +67,7 @@ class Device:
     counters : names of the 64-bit counters
     errors : what the register ERROR says
     models : Verilog files that a simulation of a configuration needs beside the generated one
+    parts : modules of which a configuration has many instances, for ``sim.verilator.build``
     """
 
     name: str
@@ -76,18 +81,19 @@ class Device:
     counters: tuple[str, ...]
     errors: type[Enum]
     models: Callable[[Any], list[Path]]
+    parts: Callable[[Any], tuple[str, ...]]
 
 
 DEVICES = (
     Device(
         "DianNao core", Config, _core, core_csr.IDENTIFICATION, core_csr.VERSION,
         core_csr.register_map, core_csr.read_config, core_csr.markdown, tuple(core_csr.COUNTERS),
-        ErrorCode, lambda _: [],
+        ErrorCode, lambda _: [], lambda _: (),
     ),
     Device(
         "DaDianNao machine", NodeConfig, _machine, node_csr.IDENTIFICATION, node_csr.VERSION,
         node_csr.register_map, node_csr.read_config, _node_page, tuple(node_csr.COUNTERS),
-        NodeErrorCode, _node_models,
+        NodeErrorCode, _node_models, _node_parts,
     ),
 )  # fmt: skip
 

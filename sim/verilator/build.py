@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import shutil
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
@@ -86,6 +87,15 @@ def run(command: list[str], env: dict[str, str], folder: Path) -> None:
         raise RuntimeError(f"{' '.join(command)}\nfailed:\n{done.stdout}{done.stderr}")
 
 
+def _without_module(verilog: str, name: str) -> str:
+    """The text without the definition of module ``name``."""
+    rest, count = re.subn(
+        rf"^module {re.escape(name)}\(.*?^endmodule\n", "", verilog, flags=re.MULTILINE | re.DOTALL
+    )
+    assert count == 1, f"{count} modules {name!r}"
+    return rest
+
+
 def _has_headers(*names: str) -> bool:
     source = "".join(f"#include <{name}>\n" for name in names)
     command = ["g++", "-E", "-x", "c++", "-"]
@@ -93,13 +103,21 @@ def _has_headers(*names: str) -> bool:
 
 
 def build(
-    verilog: str, top: str, ports: tuple[MemoryPort, ...], *, trace: str | None = None
+    verilog: str,
+    top: str,
+    ports: tuple[MemoryPort, ...],
+    *,
+    parts: tuple[str, ...] = (),
+    trace: str | None = None,
 ) -> Path:
     """Build the shared library of ``verilog``'s module ``top`` with ``ports``, or find it built.
 
     Parameters
     ----------
-    trace : "vcd" or "fst" for a library that can write waveforms (it is slower)
+    parts : modules of which there are many instances: each is compiled once, on its own, and the
+        instances share its code. Without, Verilator makes one program of all instances
+    trace : "vcd" or "fst" for a library that can write waveforms (it is slower, and ``parts`` are
+        parts of the whole, so that their signals are seen)
 
     Raises
     ------
@@ -119,20 +137,27 @@ def build(
         raise UserError(str(missing)) from None
     root = Path(env["VERILATOR_ROOT"])
     verilate = [*_VERILATE, *([TRACES[trace]] if trace else [])]
+    parts = () if trace else parts
     header = _ports_header(ports)
     shim = [(_HERE / name).read_bytes() for name in _SHIM]
-    compiler = Compiler(root, env, trace)
-    key = digest(verilog, top, header, *verilate, compiler.key, *shim)
+    compiler = Compiler(root, env, trace, dpi=bool(parts))
+    key = digest(verilog, top, header, *verilate, *parts, compiler.key, *shim)
 
     def make(folder: Path):
         log.info("building the Verilator model of %s (once per configuration)", top)
         (folder / "core.sv").write_text(verilog)
         (folder / "ports.h").write_text(header)
-        command = [str(root / "bin" / "verilator_bin"), *verilate]
-        command += ["--top-module", top, "--prefix", "Vcore", "--Mdir", "model"]
-        command += [str(_HERE / "hierarchy.vlt"), "core.sv"]
-        run(command, env, folder)
         model = folder / "model"
+        command = [str(root / "bin" / "verilator_bin"), *verilate, "--Mdir", str(model)]
+        command.append(str(_HERE / "hierarchy.vlt"))
+        rest = verilog
+        for part in parts:
+            library = ["--lib-create", part, "--top-module", part, "--prefix", f"V{part}"]
+            run([*command, *library, "core.sv"], env, folder)
+            rest = _without_module(rest, part)
+        (folder / "top.sv").write_text(rest)
+        wrappers = [str(model / f"{part}.sv") for part in parts]
+        run([*command, "--top-module", top, "--prefix", "Vcore", "top.sv", *wrappers], env, folder)
         compiler.compile([_HERE / "harness.cpp", *model.glob("*.cpp")], model, folder, model)
         objects = [*model.glob("*.o"), *compiler.runtime().glob("*.o")]
         compiler.link(objects, folder / "core.so")
@@ -144,12 +169,12 @@ def build(
 class Compiler:
     """g++ with the flags that the model, the harness and Verilator's runtime share."""
 
-    def __init__(self, root: Path, env: dict[str, str], trace: str | None):
+    def __init__(self, root: Path, env: dict[str, str], trace: str | None, dpi: bool = False):
         self.include = root / "include"
         self.env = env
         self.flags = list(_COMPILE)
         self.libraries = ["-lpthread"]
-        self.parts = ["verilated", "verilated_threads"]
+        self.parts = ["verilated", "verilated_threads", *(["verilated_dpi"] if dpi else [])]
         macros = {"VERILATOR": 1, "VM_COVERAGE": 0, "VM_SC": 0, "VM_TRACE": int(trace is not None)}
         macros |= {f"VM_TRACE_{name.upper()}": int(name == trace) for name in (*TRACES, "saif")}
         if trace is not None:

@@ -9,7 +9,7 @@ from hw.diannao.config import Config
 from hw.diannao.events import Stall
 from hw.errors import UserError
 
-from ..devices import MachineConfig
+from ..devices import MachineConfig, device_of
 from ..driver import Driver
 from ..execution import Activity, Execution, Progress
 from ..memory import MemorySettings
@@ -96,7 +96,9 @@ class VerilatorTarget:
         if progress is not None:
             progress(f"building the Verilator model of {config.name}")
         ports = memory_ports(config)
-        library = build(core_verilog(config), "core", ports, trace=kind)
+        library = build(
+            core_verilog(config), "core", ports, parts=device_of(config).parts(config), trace=kind
+        )
         self._start = 0
         self.model = Model(
             library, ports, settings, trace=trace, window=window, progress=self._count
