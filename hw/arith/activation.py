@@ -153,8 +153,7 @@ class PiecewiseLinear(wiring.Component):
     ):
         """A ring of segments, the oldest in row ``oldest``.
 
-        When the memories are read an advance after the segment was found, they are written an
-        advance after it was loaded.
+        As many advances as the memories are read after their ``x``, they are written after a load.
         """
         oldest = Signal(range(self.segments))
         segment = Signal(Segment(self.width))
@@ -176,14 +175,15 @@ class PiecewiseLinear(wiring.Component):
                 oldest.eq(self._row(oldest, 1)),
                 mirrored.eq(starts[1] != NO_MIRROR),
             ]
-        later = lanes[0].to_segment
+        to_row = lanes[0].to_segment
+        later = lanes[0].to_key + to_row
 
-        def registered(value: Value, name: str, **options) -> Any:
-            return delay(m, value, later, enable=self.enable, name=name, **options)
+        def registered(value: Value, stages: int, name: str, **options) -> Any:
+            return delay(m, value, stages, enable=self.enable, name=name, **options)
 
-        coefficients = registered(Cat(segment.a, segment.b), "written_coefficients")
-        written_row = registered(oldest, "written_row")
-        written = registered(write, "written", reset_less=False) & self.enable
+        coefficients = registered(Cat(segment.a, segment.b), later, "written_coefficients")
+        written_row = registered(oldest, later, "written_row")
+        written = registered(write, later, "written", reset_less=False) & self.enable
         for k, lane in enumerate(lanes):
             ram = Ram(shape=unsigned(3 * self.width), depth=self.segments)
             m.submodules[f"coefficients_{k}"] = ram
@@ -191,7 +191,9 @@ class PiecewiseLinear(wiring.Component):
                 ram.write_row.eq(written_row),
                 ram.write.eq(written),
                 ram.write_data.eq(coefficients),
-                ram.read_row.eq(registered(self._row(oldest, lane.segment), f"read_row_{k}")),
+                ram.read_row.eq(
+                    registered(self._row(oldest, lane.segment), to_row, f"read_row_{k}")
+                ),
                 ram.read.eq(self.enable),
             ]
             m.d.comb += lane.coefficients.eq(ram.read_data)

@@ -31,8 +31,9 @@ class Interpolate(wiring.Component):
 
     Latency is ``stages`` advances, throughput one result per advance. The output is registered; of
     two stages and more one ends at the coefficients, of three and more one with the sum, of six and
-    more one behind the shift that follows. With coefficients from outside, of five and more the
-    first ends there with their segment. More registers go to the multiplier. They are not reset.
+    more one behind the shift that follows. With coefficients from outside, of five and more one
+    ends with their segment, of seven and more one in front of the comparators. More registers go to
+    the multiplier. They are not reset.
 
     Parameters
     ----------
@@ -49,8 +50,8 @@ class Interpolate(wiring.Component):
     starts : In(ArrayLayout(signed(width), segments)), where the segments begin; belongs to ``x``
     table : In(ArrayLayout(3 * width, segments)), belongs to ``x``: of each segment the slope and,
         above it, the offset (unless ``in_memory``)
-    segment : Out(range(segments)), that of ``x``; coefficients : In(3 * width), of this segment,
-        ``to_coefficients`` advances later (if ``in_memory``)
+    segment : Out(range(segments)), that of ``x``, ``to_key`` advances later; coefficients :
+        In(3 * width), of this segment, ``to_coefficients`` advances after ``x`` (if ``in_memory``)
     mirrored : In(1), belongs to ``x``: a negative x uses the segment of ~x, and reflection - b
     reflection : In(signed(2 * width)), comes with the coefficients
     scale : In(range(max_scale + 1)), belongs to the sum: ``to_scale`` advances after ``x``
@@ -97,6 +98,11 @@ class Interpolate(wiring.Component):
         )
 
     @property
+    def to_key(self) -> int:
+        """Advances from ``x`` to the comparators; ``starts`` are those of the later one."""
+        return int(self.in_memory and self.stages > 6)
+
+    @property
     def to_segment(self) -> int:
         """Registers that its user has to put behind ``segment``."""
         return int(self.in_memory and self.stages > 4)
@@ -104,7 +110,7 @@ class Interpolate(wiring.Component):
     @property
     def to_coefficients(self) -> int:
         """Advances from ``x`` to its coefficients."""
-        return self.to_segment + min(self.stages - 1, 1)
+        return self.to_key + self.to_segment + min(self.stages - 1, 1)
 
     @property
     def to_scale(self) -> int:
@@ -125,6 +131,7 @@ class Interpolate(wiring.Component):
         m.d.comb += reflect.eq(self.mirrored & self.x[-1])
         key = Signal(signed(width))
         m.d.comb += key.eq(self.x ^ reflect.replicate(width))
+        key = registered(key, self.to_key, "key")
         numbers = range(self.segments)
         reached = Signal(self.segments)
         m.d.comb += reached.eq(Cat(key >= self.starts[n] for n in numbers))

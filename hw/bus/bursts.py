@@ -67,13 +67,17 @@ class _RunLayout(data.StructLayout):
 class _Runs(wiring.Component):
     """The strided loops of a descriptor: a run per cycle, latency 1, no gap in between.
 
+    If descriptors keep ``apart``, there is a cycle without a run between them, and ``i.ready`` does
+    not depend on ``o.ready``.
+
     The registers are attributes for the proof, whose induction needs what they hold.
     """
 
     i: stream.Interface
     o: stream.Interface
 
-    def __init__(self, *, address_width: int, loops: int):
+    def __init__(self, *, address_width: int, loops: int, apart: bool):
+        self._apart = apart
         super().__init__(
             {
                 "i": In(stream.Signature(Descriptor)),
@@ -109,8 +113,16 @@ class _Runs(wiring.Component):
             self.o.payload.address.eq(starts[0]),
             self.o.payload.run.eq(run),
             self.o.payload.last.eq(Cat(ending, C(1, 1)).all()),
-            self.i.ready.eq(~self.o.valid | (self.o.ready & self.o.payload.last)),
+            self.i.ready.eq(~self.o.valid),
         ]
+
+        leaving = self.o.ready & self.o.payload.last
+        if self._apart:
+            with m.If(leaving):
+                m.d.sync += self.o.valid.eq(0)
+        else:
+            with m.If(leaving):
+                m.d.comb += self.i.ready.eq(1)
 
         # The innermost loop that goes on moves by its stride, those inside it start over there. All
         # loops of a new descriptor start at its address. Whether there is one is known late.
@@ -235,6 +247,8 @@ class Bursts(wiring.Component):
     A burst lies in one run and ends at the end of the run or at a multiple of
     ``burst_bytes(data_width, limit)``. Addresses wrap at ``address_width`` bits. One burst per
     cycle, whatever the runs and loops; the first one 2 cycles after the descriptor was accepted.
+    If descriptors keep ``apart``, the first burst of one may come a cycle later behind the single
+    burst of a run, and ``i.ready`` comes from a register.
 
     Parameters
     ----------
@@ -243,6 +257,7 @@ class Bursts(wiring.Component):
     limit : most bytes of a burst
     aligned : every run begins at a multiple of the beat; lower address bits are ignored
     loops : strided loops that are executed, the counts of the others are taken for 1
+    apart : descriptors do not follow each other without a gap
 
     Members
     -------
@@ -263,6 +278,7 @@ class Bursts(wiring.Component):
         limit: int,
         aligned: bool = False,
         loops: int = 3,
+        apart: bool = False,
     ):
         if data_width < 16 or data_width & (data_width - 1):
             raise ValueError(f"data_width must be a power of two from 16 on, not {data_width!r}")
@@ -276,6 +292,7 @@ class Bursts(wiring.Component):
         self._size = size
         self._aligned = aligned
         self._loops = loops
+        self._apart = apart
         super().__init__(
             {
                 "i": In(stream.Signature(Descriptor)),
@@ -286,7 +303,9 @@ class Bursts(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.runs = runs = _Runs(address_width=self._address_width, loops=self._loops)
+        m.submodules.runs = runs = _Runs(
+            address_width=self._address_width, loops=self._loops, apart=self._apart
+        )
         m.submodules.pieces = pieces = _Pieces(
             address_width=self._address_width,
             data_width=self._data_width,

@@ -65,8 +65,8 @@ class ReadDma(wiring.Component):
     data_width : bits of a beat, a power of two; beyond 1024 ARSIZE reads 7
     outstanding : most bursts in flight
     burst : most beats of a burst (the next lower power of two is used)
-    burst_cycles : cycles for each burst, 1 or 2; with 2, a register lies between its permission and
-        all that follows from it, which is a long path otherwise
+    burst_cycles : cycles for each burst at least, 1 or 2; with 2, registers cut the path from its
+        permission and from AR to the next descriptor
     aligned : every run begins at a multiple of W, lower address bits are ignored; saves the
         realigner
     loops : strided loops of the descriptor that are executed, 0 to 3; the counts of the others are
@@ -145,6 +145,7 @@ class ReadDma(wiring.Component):
             limit=self._burst * beat_bytes,
             aligned=self._aligned,
             loops=self._loops,
+            apart=self._burst_cycles == 2,
         )
         m.submodules.bursts = ResetInserter(self.halt)(bursts)
         m.submodules.flight = flight = Queue(
@@ -161,7 +162,6 @@ class ReadDma(wiring.Component):
         # Permission is asked once, and remembered while AR is busy or too much is in flight.
         permitted = Signal()
         allowed = Signal()
-        waited = permitted if self._burst_cycles == 2 else Const(1)
         taken = Signal()
         room = Signal()
         m.d.comb += [
@@ -171,9 +171,12 @@ class ReadDma(wiring.Component):
             self.permit.payload.last.eq(burst.last),
             allowed.eq(bursts.o.valid & ~self.halt & (permitted | self.permit.ready)),
             room.eq(flight.i.ready & (flight.level < self._outstanding)),
-            taken.eq(allowed & waited & room & address.i.ready),
             bursts.o.ready.eq(taken),
         ]
+        if self._burst_cycles == 1:
+            m.d.comb += taken.eq(allowed & room & address.i.ready)
+        else:
+            m.d.comb += taken.eq(allowed & permitted & room & ~address.o.valid)
         m.d.sync += permitted.eq(allowed & ~taken)
 
         # Address channel.

@@ -200,8 +200,8 @@ class WriteDma(wiring.Component):
     rows : capacity of the FIFO of rows; at least the rows of a beat, or 2 if a row is longer than
         a beat
     outstanding : most bursts that wait for their response
-    burst_cycles : cycles for each burst at least, 1 or 2; with 2, a register lies between the rows
-        that a burst has got and all that follows from it, which is a long path otherwise
+    burst_cycles : cycles for each burst at least, 1 or 2; with 2, registers cut the path from the
+        rows that a burst has got, and from AW, to the next descriptor
 
     Members
     -------
@@ -284,8 +284,9 @@ class WriteDma(wiring.Component):
         axi = self.axi
 
         bursts = Bursts(
-            address_width=self._address_width, data_width=self._data_width, limit=self._limit
-        )
+            address_width=self._address_width, data_width=self._data_width, limit=self._limit,
+            apart=self._burst_cycles == 2,
+        )  # fmt: skip
         m.submodules.bursts = ResetInserter(self.halt)(bursts)
         m.submodules.places = places = Queue(shape=_PlaceLayout(self._data_width), depth=4)
         m.submodules.beats = beats = _Beats(data_width=self._data_width, row_bytes=row_bytes)
@@ -318,7 +319,7 @@ class WriteDma(wiring.Component):
             allowed.eq((short <= 0) | (claim & (short_after <= 0))),
             taken.eq(
                 bursts.o.valid & permitted & places.i.ready & replies.i.ready & ~self.halt
-                & address.i.ready
+                & (address.i.ready if self._burst_cycles == 1 else ~address.o.valid)
             ),
             bursts.o.ready.eq(taken),
         ]  # fmt: skip

@@ -91,7 +91,7 @@ class Core(wiring.Component):
 
         m.submodules.csr = csr = Csr(config=config)
         connect(m, flipped(self.csr), csr.bus)
-        m.d.comb += [self.irq.eq(csr.irq), csr.events.eq(self.events)]
+        m.d.comb += self.irq.eq(csr.irq)
 
         # Everything but the registers starts afresh after a program, a fault or a soft reset.
         clear = Signal()
@@ -192,7 +192,7 @@ class Core(wiring.Component):
             m.submodules.pace = pace = unit(Pace(config=config))
             connect(m, sequencer.o, pace.i)
             connect(m, pace.o, operands.i)
-            m.d.comb += pace.left.eq(nbout.o.valid & nbout.o.ready)
+            m.d.sync += pace.left.eq(nbout.o.valid & nbout.o.ready)
         else:
             connect(m, sequencer.o, operands.i)
         m.d.comb += [
@@ -228,7 +228,6 @@ class Core(wiring.Component):
             supervisor.finished.eq(control.finished),
             supervisor.pc.eq(Mux(sequencer.busy, sequencer.pc, control.pc)),
             issue.eq(sequencer.o.valid & sequencer.o.ready),
-            supervisor.progress.eq(issue | Cat(c.bytes for c in on_bus).any()),
             supervisor.quiet.eq(Cat(c.idle for c in on_bus).all()),
             clear.eq(supervisor.clear),
             control.start.eq(supervisor.go),
@@ -241,6 +240,11 @@ class Core(wiring.Component):
             csr.error.eq(supervisor.fault.error),
             csr.code.eq(supervisor.fault.code),
             csr.pc.eq(supervisor.fault.pc),
+        ]
+        # What is only counted may come a cycle later.
+        m.d.sync += [
+            supervisor.progress.eq(issue | Cat(c.bytes for c in on_bus).any()),
+            csr.events.eq(self.events),
             csr.nbin_bytes.eq(nbin_loader.bytes),
             csr.sb_bytes.eq(sb_loader.bytes),
             csr.nbout_bytes.eq(store.bytes),

@@ -27,6 +27,8 @@ class FetchedWord(data.Struct):
 class _Words(wiring.Component):
     """Cut beats of the port into words, or join them: one word or one beat per cycle.
 
+    Joined words leave from a register, as memories are slow to give their data.
+
     ``first`` is the place of the program's first word in its beat; it is taken while ``start``.
     A beat that has been begun is kept until its last word has gone.
     """
@@ -53,15 +55,19 @@ class _Words(wiring.Component):
         if self._port < WORD_BITS:
             low = Signal(self._port, reset_less=True)
             half = Signal()
+            word = Signal(WORD_BITS, reset_less=True)
             m.d.comb += [
-                self.o.payload.eq(Cat(low, self.i.payload)),
-                self.o.valid.eq(half & self.i.valid),
-                self.i.ready.eq(~half | self.o.ready),
+                self.o.payload.eq(word),
+                self.i.ready.eq(~half | ~self.o.valid | self.o.ready),
             ]
+            with m.If(self.o.ready):
+                m.d.sync += self.o.valid.eq(0)
             with m.If(self.i.valid & self.i.ready):
                 m.d.sync += [half.eq(~half), low.eq(self.i.payload)]
+                with m.If(half):
+                    m.d.sync += [word.eq(Cat(low, self.i.payload)), self.o.valid.eq(1)]
             with m.If(self.start):
-                m.d.sync += half.eq(0)
+                m.d.sync += [half.eq(0), self.o.valid.eq(0)]
         elif self._port == WORD_BITS:
             connect(m, flipped(self.i), flipped(self.o))
         else:

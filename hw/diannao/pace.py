@@ -28,7 +28,7 @@ class Pace(wiring.Component):
     -------
     i : In, stream of Step
     o : Out, stream of Step, which must be accepted at once
-    left : In(1), a row has left NBout
+    left : In(1), a row left NBout in the cycle before
     """
 
     i: stream.Interface

@@ -155,8 +155,10 @@ class Sequencer(wiring.Component):
         single = Signal(LEVELS, reset_less=True)
         fetched = Signal()
         final, issue, begin, move = Signal(), Signal(), Signal(), Signal()
+        starting = Signal()  # if anything, the next nest's first step follows; known early
         m.d.comb += [
             final.eq(advancing == HEAD),
+            starting.eq(~self.busy | final),
             self.done.eq(issue & final),
             begin.eq(fetched & (~self.busy | self.done)),
             move.eq(begin | (issue & ~final)),
@@ -170,7 +172,7 @@ class Sequencer(wiring.Component):
             m.d.sync += tag.eq(head.tag)
 
         # The following step: which loops are at their ends, and so which level advances after it.
-        last_but_one = self._iterations(m, nests, advancing, at_zero, begin, issue)
+        last_but_one = self._iterations(m, nests, advancing, at_zero, starting, issue)
         passed = Signal(LEVELS)  # levels inside the one that advances start over
         ends = Signal(LEVELS)
         following = Signal(range(ROWS))
@@ -181,12 +183,12 @@ class Sequencer(wiring.Component):
                 passed[n].eq(advancing > n),
                 ends[n].eq(Mux(passed[n], single[n], Mux(here, last_but_one, at_end[n]))),
             ]
-            with m.If(begin):
+            with m.If(starting):
                 m.d.comb += ends[n].eq(nests.single[n])
             with m.If(~ends[n]):
                 m.d.comb += following.eq(n)
             with m.If(move):
-                m.d.sync += at_zero[n].eq(begin | passed[n] | (at_zero[n] & ~here))
+                m.d.sync += at_zero[n].eq(starting | passed[n] | (at_zero[n] & ~here))
         with m.If(move):
             m.d.sync += [at_end.eq(ends), advancing.eq(following)]
 
@@ -201,19 +203,23 @@ class Sequencer(wiring.Component):
         with m.If(begin):
             m.d.sync += [current.eq(upcoming), upcoming.eq(after)]
         m.d.comb += [
-            nests.free_row.eq(Cat(following, Mux(begin, upcoming, current))),
+            nests.free_row.eq(Cat(following, Mux(starting, upcoming, current))),
             nests.free_read.eq(move),
         ]
-        with m.If(move & (following != HEAD)):
-            m.d.comb += [nests.row.eq(nests.free_row), nests.read.eq(1)]
-            m.d.sync += fetched.eq(0)
-        with m.Elif(move):
-            m.d.comb += [nests.row.eq(Cat(C(HEAD, 3), Mux(begin, after, upcoming)))]
-            m.d.comb += nests.read.eq(1)
-            m.d.sync += fetched.eq(waiting > begin)
-        with m.Elif((~self.busy | final) & ~fetched):
-            m.d.comb += [nests.row.eq(Cat(C(HEAD, 3), upcoming)), nests.read.eq(1)]
+        # Which row is known earlier than whether it is read.
+        awaited = starting & ~fetched
+        m.d.comb += nests.read.eq(move | awaited)
+        with m.If(awaited):
+            m.d.comb += nests.row.eq(Cat(C(HEAD, 3), upcoming))
             m.d.sync += fetched.eq(waiting.any())
+        with m.Elif(following != HEAD):
+            m.d.comb += nests.row.eq(nests.free_row)
+            with m.If(move):
+                m.d.sync += fetched.eq(0)
+        with m.Else():
+            m.d.comb += nests.row.eq(Cat(C(HEAD, 3), Mux(starting, after, upcoming)))
+            with m.If(move):
+                m.d.sync += fetched.eq(waiting > starting)
 
         # Positions count from the ring's tail; what the tail passes is subtracted. Of NBin it is
         # the end of what the step reads.
@@ -227,19 +233,28 @@ class Sequencer(wiring.Component):
         nbin_end, sb, nbout, bias = map(position, ("nbin", "sb", "nbout", "bias"))
         nbin_tail, sb_tail = Signal(range(capacity)), Signal(range(rows))
         nbin_filled = Signal(range(capacity + 1))
-        with m.If(move):
-            m.d.sync += [
-                nbin_end.eq(Mux(begin, config.ti, nbin_end - nbin_free) + moves.nbin),
-                sb.eq(Mux(begin, 0, sb - sb_free) + moves.sb),
-                nbout.eq(Mux(begin, 0, nbout) + moves.nbout),
-                bias.eq(Mux(begin, 0, bias) + moves.bias),
-            ]
+        # Each with whether it is outside its buffer.
+        outside = {}
+        for place, base, least, most in (
+            (nbin_end, Mux(starting, config.ti, nbin_end - nbin_free), config.ti, capacity),
+            (sb, Mux(starting, 0, sb - sb_free), 0, rows - 1),
+            (nbout, Mux(starting, 0, nbout), 0, config.nbout_rows - 1),
+            (bias, Mux(starting, 0, bias), 0, config.bias_rows - 1),
+        ):
+            name = place.name.removesuffix("_end")
+            outside[name] = Signal(name=f"{name}_outside", reset_less=True)
+            moved = Signal.like(place, name=f"{name}_moved")
+            m.d.comb += moved.eq(base + moves[name])
+            with m.If(move):
+                m.d.sync += [place.eq(moved), outside[name].eq((moved < least) | (moved > most))]
         with m.If(issue):
             m.d.sync += [
                 nbin_tail.eq(_wrap(nbin_tail + nbin_free, capacity)),
                 sb_tail.eq(_wrap(sb_tail + sb_free, rows)),
             ]
-        m.d.sync += nbin_filled.eq(nbin_filled + self.nbin_arrived - Mux(issue, nbin_free, 0))
+        nbin_more = Signal.like(nbin_filled)
+        m.d.comb += nbin_more.eq(nbin_filled + self.nbin_arrived)
+        m.d.sync += nbin_filled.eq(Mux(issue, nbin_more - nbin_free, nbin_more))
 
         # Whether it may be issued.
         op = head.op
@@ -252,11 +267,11 @@ class Sequencer(wiring.Component):
         if self._control.updated_rows:
             with m.If(head.held == Held.EACH):
                 m.d.comb += reads_sb.eq(0)
-        nbin_bad = ((nbin_end < config.ti) | (nbin_end > capacity)) & reads_nbin
-        sb_bad = ((sb < 0) | (sb > rows - 1)) & reads_sb
-        nbout_bad = ((nbout < 0) | (nbout > config.nbout_rows - 1)) & reads_nbin
+        nbin_bad = outside["nbin"] & reads_nbin
+        sb_bad = outside["sb"] & reads_sb
+        nbout_bad = outside["nbout"] & reads_nbin
         uses_bias = (op == Op.BIAS) | ((op == Op.MAC) & (head.source == NfuIn.BIAS))
-        bias_bad = ((bias < 0) | (bias > config.bias_rows - 1)) & uses_bias
+        bias_bad = outside["bias"] & uses_bias
         with m.If(self.busy):
             with m.If(nbin_bad | (nbin_free > capacity)):
                 m.d.comb += [self.error.eq(1), self.code.eq(ErrorCode.NBIN_RANGE)]
@@ -268,7 +283,9 @@ class Sequencer(wiring.Component):
                 m.d.comb += [self.error.eq(1), self.code.eq(ErrorCode.BIAS_RANGE)]
         if not self._resident:
             sb_filled = Signal(range(rows + 1))
-            m.d.sync += sb_filled.eq(sb_filled + self.sb_arrived - Mux(issue, sb_free, 0))
+            sb_more = Signal.like(sb_filled)
+            m.d.comb += sb_more.eq(sb_filled + self.sb_arrived)
+            m.d.sync += sb_filled.eq(Mux(issue, sb_more - sb_free, sb_more))
             m.d.comb += self.wait_sb.eq(((sb >= sb_filled) & reads_sb) | (sb_free > sb_filled))
         m.d.comb += [
             self.wait_nbin.eq(((nbin_end > nbin_filled) & reads_nbin) | (nbin_free > nbin_filled)),
@@ -304,7 +321,7 @@ class Sequencer(wiring.Component):
             ]
         return m
 
-    def _iterations(self, m: Module, nests, advancing, at_zero, begin, issue):
+    def _iterations(self, m: Module, nests, advancing, at_zero, starting, issue):
         """Counts iterations of the level that advances; returns whether its last one follows.
 
         What is left of a level is counted in a memory, from the level's second iteration on.
@@ -333,7 +350,7 @@ class Sequencer(wiring.Component):
         with m.If(issue):
             m.d.sync += recent.eq(less)
         with m.If(nests.free_read):
-            m.d.sync += repeated.eq(~begin & (nests.free_row[:3] == advancing))
+            m.d.sync += repeated.eq(~starting & (nests.free_row[:3] == advancing))
         return now[16]
 
 

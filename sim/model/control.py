@@ -74,6 +74,7 @@ class ControlProcessor:
         self._words_taken = 0
         # A narrow port takes several cycles per word.
         self._pace = -(-WORD_BITS // config.cp_port)
+        self._joined = int(self._pace > 1)  # words from several beats wait in a register
         # When each word could be taken at the earliest, less what the words before it take.
         self._available = np.empty(words, dtype=np.int64)
         self._words_known = 0
@@ -114,7 +115,7 @@ class ControlProcessor:
         last = int(np.searchsorted(self._beats, beats))
         if last == first:
             return False
-        arrived = self.port.beat[self._beats[first:last]] + _BUFFER
+        arrived = self.port.beat[self._beats[first:last]] + _BUFFER + self._joined
         self._available[first:last] = arrived - self._pace * np.arange(first, last)
         self._words_known = last
         return True

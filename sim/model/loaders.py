@@ -66,6 +66,7 @@ class _Loader:
         bursts = bursts_of(runs, port, longest * port // 8)
         self._bursts = bursts
         self.port = ReadPort(bursts.beats, config.outstanding, config.burst_cycles, latency)
+        self._apart = config.burst_cycles - 1  # cycles between runs of a slot and the next slot
         count = len(slots.owners)
         # By slot: bursts up to its end, the burst before its last run, words up to its end.
         slot_of_burst = runs.slot[bursts.run]
@@ -103,6 +104,7 @@ class _Loader:
                     earlier = self._accepted[-1] + 1
                     if burst >= 0:
                         earlier = max(earlier, int(self.port.taken[burst]))
+                    earlier += self._apart
                 self._accepted.append(max(self._ready[slot], earlier))
                 self._queue.pop(self._accepted[-1])
                 progress = True

@@ -314,7 +314,7 @@ class Nfu:
         ring = self._ring
         rooms = np.full(len(times), NEVER)
         if not tables:
-            rooms = ring.left[ring.count : ring.count + len(times)] + 1
+            rooms = ring.left[ring.count : ring.count + len(times)] + 2
         late = rooms > times
         late[0] |= times[0] < self._free_at
         late[1:] |= np.diff(times) < self._interval

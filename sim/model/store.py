@@ -145,7 +145,8 @@ class StoreUnit:
             burst = self._before_last[slot - 1]
             if burst >= len(self._taken):
                 return False
-            ready = max(ready, self._accepted[-1] + 1, self._taken[burst] if burst >= 0 else NEVER)
+            run = max(self._accepted[-1] + 1, self._taken[burst] if burst >= 0 else NEVER)
+            ready = max(ready, run + self._permission)
         self._accepted.append(ready)
         self._queue.pop(ready)
         return True

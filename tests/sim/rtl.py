@@ -27,8 +27,7 @@ CORES = [
     (
         Config(
             name="odd-3x5", tn=3, ti=5, drop=6, multiplier="array", nbin_port=64, sb_port=128,
-            nbout_port=32, cp_port=32, nfu1_stages=2, nfu2_stages=1, nfu3_stages=4, nfu3_lanes=1,
-            **SMALL,
+            nbout_port=32, cp_port=32, nfu1_stages=2, nfu2_stages=1, nfu3_stages=4, **SMALL,
         ),
         MemorySettings(latency=3, bandwidth=255, stall=0.2),
     ),

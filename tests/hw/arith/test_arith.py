@@ -67,7 +67,7 @@ def test_requantise(bench, input_width, width, max_shift, stages):
         (8, 3, "array", 3, 7, 15, 1, False),
         (16, 8, "array", 2, 16, 31, 2, False),
         (16, 0, "dsp", 1, 5, 31, 4, True),
-        (16, 0, "dsp", 2, 16, 31, 6, True),
+        (16, 0, "dsp", 2, 16, 31, 7, True),
     ],
 )
 def test_activation(bench, width, drop, style, lanes, segments, max_scale, stages, paired):

@@ -18,7 +18,7 @@ class RunsSpec(wiring.Component):
     """The runs of a descriptor are those of its loops, in order.
 
     The counts are at most 3, so that ``i * stride`` needs no multiplier here; all addresses (they
-    wrap) and strides.
+    wrap) and strides. If descriptors keep ``apart``, none is taken before the last run has gone.
     """
 
     descriptor: In(Descriptor)
@@ -28,13 +28,19 @@ class RunsSpec(wiring.Component):
     LOOPS = 3
     ADDRESS_WIDTH = 8
 
+    def __init__(self, *, apart: bool):
+        self._apart = apart
+        super().__init__()
+
     @staticmethod
     def _in_range(count):
         return (count >= 1) & (count <= 3)
 
     def elaborate(self, platform):
         m = formal_module()
-        m.submodules.runs = runs = _Runs(address_width=self.ADDRESS_WIDTH, loops=self.LOOPS)
+        m.submodules.runs = runs = _Runs(
+            address_width=self.ADDRESS_WIDTH, loops=self.LOOPS, apart=self._apart
+        )
         run = runs.o.payload
         m.d.comb += [
             runs.i.payload.eq(self.descriptor),
@@ -52,6 +58,8 @@ class RunsSpec(wiring.Component):
             m.d.comb += final[n].eq(index[n] + 1 == doing.count[n])
         entered = runs.i.valid & runs.i.ready
         m.d.comb += assert_(runs.o.valid == busy)
+        if self._apart:
+            m.d.comb += assert_(runs.i.ready == ~busy)
         with m.If(runs.o.valid & runs.o.ready):
             # Count like an odometer.
             m.d.sync += busy.eq(~Cat(final).all())
@@ -209,9 +217,10 @@ class PaceSpec(wiring.Component):
         return m
 
 
-def test_runs_are_those_of_the_loops(tmp_path):
+@pytest.mark.parametrize("apart", [False, True])
+def test_runs_are_those_of_the_loops(tmp_path, apart):
     """Induction over one cycle."""
-    check(RunsSpec(), tmp_path, depth=2)
+    check(RunsSpec(apart=apart), tmp_path, depth=2)
 
 
 @pytest.mark.parametrize(
