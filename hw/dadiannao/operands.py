@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..arith.pipeline import delay
 from ..diannao.sequencer import Step
+from ..memory.ring import wrapped
 from ..nfu.layouts import Held, Op, Operands, lanes
 from .config import NodeConfig
 
@@ -97,9 +98,7 @@ class OperandFetch(wiring.Component):
         op = step.control.op
         m.d.comb += [
             nbin_sum.eq(step.nbin_tail + step.nbin),
-            position.eq(
-                Mux(nbin_sum >= core.nbin_elements, nbin_sum - core.nbin_elements, nbin_sum)
-            ),
+            position.eq(wrapped(nbin_sum, core.nbin_elements)),
             takes_row.eq((op == Op.MAC) | (op == Op.BIAS) | (op == Op.TABLE)),
             self.row.eq(step.sb),
             self.read_sb.eq(waiting & takes_row),

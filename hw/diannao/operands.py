@@ -4,6 +4,7 @@ from amaranth.hdl import Module, Mux, Signal, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ..memory.ring import wrapped
 from ..nfu.layouts import Control, Operands, lanes
 from .config import Config
 from .sequencer import Step
@@ -80,11 +81,9 @@ class OperandFetch(wiring.Component):
         sb_row = Signal(range(config.sb_rows))
         m.d.comb += [
             nbin_sum.eq(step.nbin_tail + step.nbin),
-            self.position.eq(
-                Mux(nbin_sum >= config.nbin_elements, nbin_sum - config.nbin_elements, nbin_sum)
-            ),
+            self.position.eq(wrapped(nbin_sum, config.nbin_elements)),
             sb_sum.eq(step.sb_tail + step.sb),
-            sb_row.eq(Mux(sb_sum >= config.sb_rows, sb_sum - config.sb_rows, sb_sum)),
+            sb_row.eq(wrapped(sb_sum, config.sb_rows)),
             self.read_nbin.eq(advance),
             self.nbin_free.eq(Mux(step_valid & advance, step.nbin_free, 0)),
         ]

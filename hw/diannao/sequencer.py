@@ -5,6 +5,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from ..memory.ram import Ram
+from ..memory.ring import wrapped
 from ..nfu.layouts import Control, Held, Op
 from .config import Config
 from .isa import LEVELS, WORD_BITS, ErrorCode, NfuIn, NfuOut, NfuSlot
@@ -249,8 +250,8 @@ class Sequencer(wiring.Component):
                 m.d.sync += [place.eq(moved), outside[name].eq((moved < least) | (moved > most))]
         with m.If(issue):
             m.d.sync += [
-                nbin_tail.eq(_wrap(nbin_tail + nbin_free, capacity)),
-                sb_tail.eq(_wrap(sb_tail + sb_free, rows)),
+                nbin_tail.eq(wrapped(nbin_tail + nbin_free, capacity)),
+                sb_tail.eq(wrapped(sb_tail + sb_free, rows)),
             ]
         nbin_more = Signal.like(nbin_filled)
         m.d.comb += nbin_more.eq(nbin_filled + self.nbin_arrived)
@@ -352,8 +353,3 @@ class Sequencer(wiring.Component):
         with m.If(nests.free_read):
             m.d.sync += repeated.eq(~starting & (nests.free_row[:3] == advancing))
         return now[16]
-
-
-def _wrap(total, capacity: int):
-    """``total`` modulo ``capacity``, for 0 <= total < 2 * capacity."""
-    return Mux(total >= capacity, total - capacity, total)

@@ -8,6 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..nfu.layouts import lanes
 from .ram import Ram
+from .ring import wrapped
 from .rotate import rotate_down, rotate_up
 
 __all__ = ["Nbin", "NbinWritePort"]
@@ -110,7 +111,7 @@ class Nbin(wiring.Component):
     def _bank_rows(self, m: Module, row: Value, first_bank: Value, name: str) -> list[Value]:
         """The row in each bank, for neighbours that start in ``first_bank`` of ``row``."""
         following = Signal.like(row, name=name)
-        m.d.comb += following.eq(Mux(row == self._rows - 1, 0, row + 1))
+        m.d.comb += following.eq(wrapped(row + 1, self._rows))
         return [Mux(bank < first_bank, following, row) for bank in range(self._banks)]
 
     def elaborate(self, platform) -> Module:
@@ -127,7 +128,7 @@ class Nbin(wiring.Component):
         head = Signal(range(self._elements))
         moved = Signal(range(2 * self._elements))
         m.d.comb += moved.eq(head + self.write.advance)
-        m.d.sync += head.eq(Mux(moved >= self._elements, moved - self._elements, moved))
+        m.d.sync += head.eq(wrapped(moved, self._elements))
         head_row, head_bank = self._split(head)
 
         # Lane ``first`` goes to the head's bank, the lanes after it to the banks after it.
