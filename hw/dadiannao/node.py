@@ -62,8 +62,8 @@ class Node(wiring.Component):
     failed : Out(1), the last program has failed
     busy : Out(1), from start until the node can be started again
     events : Out(Events), what the node does in this cycle, for profilers: ``active`` for a step in
-        some tile; ``sb`` is the loader, ``nbin`` the reader, ``nfu`` the dispatch of tile slots,
-        ``nbout`` the storer
+        some tile; ``sb`` is the loader, ``nbin`` the reader, ``nbout`` the storer; ``nfu`` stays 0,
+        since tiles run the nests of a slot each in its own time
     bus : Out, AXI4 port to the host's memory
     send, receive : Out and In, streams of words to and from the mesh
     """

@@ -124,7 +124,9 @@ class Reader(wiring.Component):
             masks.i.payload.eq(table[row.other[:8]]),
             masks.i.valid.eq(good & self.read.ready),
             rows.o.ready.eq(good & self.read.ready & masks.i.ready),
-            self.done.eq((rows.o.valid & rows.o.ready & row.last) | (defines & self.i.ready)),
+            self.done.eq(
+                (rows.o.valid & rows.o.ready & row.last) | (self.i.valid & self.i.ready & defines)
+            ),
         ]
 
         # What comes goes there.

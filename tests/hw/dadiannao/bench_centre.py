@@ -1,9 +1,11 @@
 """Programs on the centre of a node, whose tiles the bench plays."""
 
 import random
+from collections import Counter
 from typing import Any
 
 import cocotb
+from amaranth.lib import data
 from cocotb.triggers import RisingEdge
 from cocotbext.axi import AxiBus, AxiLiteBus, AxiLiteMaster, AxiSlave
 
@@ -13,6 +15,7 @@ from hw.dadiannao.csr import COUNTERS, IDENTIFICATION, read_config, register_map
 from hw.dadiannao.fat_tree import Kind, TileRowLayout
 from hw.dadiannao.instructions import NO_RUNS, SLOTS
 from hw.dadiannao.isa import CP_MAGIC, CpSlot, ErrorCode, LoadOp, ReadOp
+from hw.diannao.events import Events, SlotEvents
 from hw.diannao.instructions import Runs
 from hw.diannao.isa import NfuSlot
 from hw.program.fields import WORD_BITS, fields_of, slot_words
@@ -57,6 +60,7 @@ class Bench:
         self.neurons = [[] for _ in self.tiles]
         self.synapses = [[] for _ in self.tiles]
         self.nests = [[] for _ in self.tiles]
+        self.pulses: Counter[str] = Counter()
 
     async def start(self):
         quiet = (
@@ -92,7 +96,21 @@ class Bench:
         for n in self.tiles:
             cocotb.start_soon(self.take_rows(n))
             cocotb.start_soon(self.take_nests(n))
+        cocotb.start_soon(self.watch())
         await RisingEdge(dut.clk)
+
+    async def watch(self):
+        """Count the slots that units begin, and those that they are through with."""
+        layout = data.Layout.cast(Events)
+        offsets = {
+            f"{unit} {pulse}": layout[unit].offset + data.Layout.cast(SlotEvents)[pulse].offset
+            for unit in ("sb", "nbin", "nfu", "nbout")
+            for pulse in ("begin", "done")
+        }
+        while True:
+            await RisingEdge(self.dut.clk)
+            events = int(self.dut.events.value)
+            self.pulses.update(name for name, offset in offsets.items() if events >> offset & 1)
 
     async def take_rows(self, n: int):
         port = StreamPort(self.dut, f"tiles__{n}__broadcast")
@@ -161,6 +179,7 @@ async def check_programs(bench: Bench, count: int, length: int):
             expected.execute(instruction, pc)
         for seen in (*bench.neurons, *bench.synapses, *bench.nests):
             seen.clear()
+        bench.pulses.clear()
         await bench.launch(program)
         for n in bench.tiles:
             port = StreamPort(dut, f"tiles__{n}__o")
@@ -173,6 +192,12 @@ async def check_programs(bench: Bench, count: int, length: int):
         assert bench.synapses == expected.synapses
         assert bench.nests == expected.nests
         assert bench.host.content[: MEMORY // 2] == memory
+        slots = {
+            f"{unit} {pulse}": sum(getattr(i, kind) is not None for i in program)
+            for unit, kind in (("sb", "load"), ("nbin", "read"), ("nbout", "store"))
+            for pulse in ("begin", "done")
+        }
+        assert bench.pulses == Counter(slots)
         counters = {
             name: await bench.read(f"{name}_LO") | await bench.read(f"{name}_HI") << 32
             for name in COUNTERS
