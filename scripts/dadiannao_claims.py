@@ -243,8 +243,8 @@ speedups are over a GPU, so only ratios between numbers of nodes compare.
 
 ## Training
 
-A10: the paper's 32-bit training comes to the accuracy of floating point, and its 16-bit training does
-not converge. Here, accuracy on the 360 test images of scikit-learn's digits after
+A10: the paper's 32-bit training comes to the accuracy of floating point, and its 16-bit training
+does not converge. Here, accuracy on the 360 test images of scikit-learn's digits after
 {training_claims.EPOCHS} epochs in batches of {training_claims.BATCH}, of a perceptron of
 {" - ".join(map(str, training_claims.SIZES))} neurons with ReLU, in golden (`python -m
 scripts.training_claims`; [how](training.md)). With 32 bits it is that of floating point at every
