@@ -6,7 +6,9 @@ import numpy as np
 
 from hw.arith.numbers import Table
 
-__all__ = ["ACTIVATIONS", "IDENTITY", "activation", "derivative"]
+__all__ = [
+    "ACTIVATIONS", "IDENTITY", "NEGATIVE", "activation", "at_least_zero", "derivative", "scaled",
+]  # fmt: skip
 
 ACTIVATIONS = ("Relu", "Sigmoid", "Tanh")
 """The ONNX operators that have tables."""
@@ -71,3 +73,17 @@ def derivative(name: str, frac: int, width: int) -> Table:
     if name == "Sigmoid":
         return _lines(lambda y: y - y * y, points, frac, width)
     return _lines(lambda y: 1 - y * y, points, frac, width)
+
+
+NEGATIVE = Table((), (-1,), (0,), 0)
+"""What changes the sign."""
+
+
+def at_least_zero(frac: int) -> Table:
+    """1, with ``frac`` fraction bits, for what is not negative, else 0."""
+    return Table((0,), (0, 0), (0, 1 << frac), 0)
+
+
+def scaled(scale: tuple[int, int]) -> Table:
+    """Times a multiplier, shifted right; see ``sim.training.network.Pool``."""
+    return Table((), (scale[0],), (0,), scale[1])

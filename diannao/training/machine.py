@@ -45,7 +45,7 @@ class MachineEngine:
 
     def forward(self, x: np.ndarray) -> np.ndarray:
         """As that of Golden."""
-        return self._run(self._programs.forward, x=x.reshape(len(x), -1))["y"]
+        return self._run(self._programs.forward, x=x)["y"]
 
     def backward(self, delta: np.ndarray, shift: int) -> None:
         """As that of Golden; ``shift`` must be the one that the machine was made for."""

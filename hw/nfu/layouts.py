@@ -46,7 +46,8 @@ class Held(enum.Enum, shape=2):
           with the held neurons in the diagonal
     ALL   every neuron with every held one; nothing of it goes to the outputs. The sum of products
           of neuron i and held neuron n is, at the end, shifted right and rounded, saturated, added
-          to synapse [n][i] of the SB row, saturated, and written back (weight update)
+          to synapse [n][i] of the SB row, saturated, and written back (weight update). What a
+          nest without its end leaves (target NBOUT), the next update may go on with (source NBOUT)
     """
 
     SB = 0

@@ -45,19 +45,21 @@ def perceptron(sizes, function="Tanh", seed=1):
     return _model(nodes, weights, [sizes[0]], sizes[-1], value)
 
 
-def convolutions(pooling, seed=1):
+def convolutions(pooling, stride=2, seed=1):
     """Padding, strides, pooling, a Flatten in front of the classifier."""
     rng = np.random.default_rng(seed)
     weights = {
         "w0": rng.normal(0, 0.4, (4, 2, 3, 3)), "b0": rng.normal(0, 0.1, 4),
         "w1": rng.normal(0, 0.3, (3, 4, 3, 2)), "b1": rng.normal(0, 0.1, 3),
-        "w2": rng.normal(0, 0.3, (3 * 2 * 3, 5)), "b2": rng.normal(0, 0.1, 5),
+        "w2": rng.normal(0, 0.3, (3 * (2 // stride + 1) * 3, 5)), "b2": rng.normal(0, 0.1, 5),
     }  # fmt: skip
     nodes = [
         helper.make_node("Conv", ["x", "w0", "b0"], ["s0"], pads=[1, 1, 1, 1]),
         helper.make_node("Relu", ["s0"], ["y0"]),
         helper.make_node(pooling, ["y0"], ["p0"], kernel_shape=[2, 2], strides=[2, 2]),
-        helper.make_node("Conv", ["p0", "w1", "b1"], ["s1"], strides=[2, 1], pads=[1, 0, 0, 0]),
+        helper.make_node(
+            "Conv", ["p0", "w1", "b1"], ["s1"], strides=[stride, 1], pads=[1, 0, 0, 0]
+        ),
         helper.make_node("Relu", ["s1"], ["y1"]),
         helper.make_node("Flatten", ["y1"], ["f"]),
         helper.make_node("MatMul", ["f", "w2"], ["m"]),
@@ -189,9 +191,25 @@ def test_refused(changes, message):
         diannao.train(perceptron((11, 13, 5)), x, labels, **changes)
 
 
+@pytest.mark.parametrize("pooling", ["MaxPool", "AveragePool"])
+def test_convolutions_on_a_machine(pooling):
+    """Two batches of convolutions and pooling: every weight as in golden."""
+    rng = np.random.default_rng(5)
+    x, labels = rng.normal(size=(8, 2, 8, 8)), rng.integers(0, 5, 8)
+    found = []
+    for target in ("golden", "isa"):
+        done = diannao.train(
+            convolutions(pooling, stride=1), x, labels, epochs=1, batch=4, rate=0.3, target=target,
+            config=TINY.replace(central_rows=8192),
+        )  # fmt: skip
+        found.append(_weights(done.model))
+    for name, value in found[0].items():
+        np.testing.assert_array_equal(found[1][name], value)
+
+
 def test_machine_refuses_convolutions():
     x, labels = np.zeros((8, 2, 8, 8)), np.zeros(8, dtype=np.int64)
-    with pytest.raises(UserError, match="classifiers only"):
+    with pytest.raises(UserError, match="stride 1 only"):
         diannao.train(convolutions("MaxPool"), x, labels, batch=8, target="isa")
 
 

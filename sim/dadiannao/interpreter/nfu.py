@@ -30,6 +30,7 @@ class TileNfu(Nfu):
     def __init__(self, config: Config):
         super().__init__(config)
         self._second = np.zeros(0, dtype=np.int64)
+        self._unfinished: tuple[Wide, bool] | None = None
 
     def run(self, nest: Nest, neurons: np.ndarray, rows: np.ndarray, pc: int) -> np.ndarray:
         """As that of DianNao's NFU; with ``derivative`` two rows of outputs after each other."""
@@ -79,8 +80,6 @@ class TileNfu(Nfu):
         """
         slot, config = nest.slot, self._config
         assert isinstance(slot, TileNest)
-        if slot.source != NfuIn.BIAS or slot.target != NfuOut.NFU3:
-            raise ExecutionError(pc, "weight updates have no partial sums in NBout")
         walk = paired(nest, pc)
         if any(loop.reduce and loop.sb for loop in walk.loops):
             raise ExecutionError(pc, "the products of an update must be of one row of SB")
@@ -88,6 +87,16 @@ class TileNfu(Nfu):
         if len(np.unique(numbers)) < len(numbers):
             raise ExecutionError(pc, "a nest may update a row of SB once")
         sums = self._accumulated(nest, walk, neurons, rows)
+        parts = slot.source, slot.target
+        if parts != (NfuIn.BIAS, NfuOut.NFU3) and walk.accumulations > 1:
+            raise ExecutionError(pc, "an update in several nests must be of one row of SB")
+        if slot.source == NfuIn.NBOUT:
+            if self._unfinished is None or self._unfinished[1] != slot.joined:
+                raise ExecutionError(pc, "no update was begun that this one continues")
+            sums = self._unfinished[0] + sums
+        self._unfinished = (sums, slot.joined) if slot.target == NfuOut.NBOUT else None
+        if self._unfinished is not None:
+            return numbers[:0], rows[:0]
         bits = config.acc_width + 2 * config.width * slot.joined
         top, (low, high) = (
             (sums.high, bounds(bits - 32)) if bits > 64 else (_narrow(sums), bounds(bits))

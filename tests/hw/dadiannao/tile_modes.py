@@ -109,6 +109,16 @@ class ModeProgram:
                 return []
             updated |= rows
             size = 2 * reduction * ti
+            half = rng.randrange(2) if joined else 0
+            if points == 1:
+                # In two nests, with others in between.
+                loops = [Loop(count=2, nbin=ti), Loop(count=reduction, nbin=2 * ti, reduce=True)]
+                plain = {**numbers, "bias": 0, "sb": first, "held": Held.ALL, "nbin_free": size}
+                return [
+                    nest(Op.MAC, loops, target=NfuOut.NBOUT, half=half, **plain),
+                    nest(Op.SUM, [Loop(count=3, nbin=ti, nbin_free=ti)], **finishing),
+                    nest(Op.MAC, loops, source=NfuIn.NBOUT, half=half, **plain),
+                ]
             return [
                 nest(
                     Op.MAC,
@@ -117,7 +127,7 @@ class ModeProgram:
                         Loop(count=reduction, nbin=2 * ti, reduce=True),
                         Loop(count=points, nbin=size, nbin_free=size, sb=1),
                     ],
-                    sb=first, held=Held.ALL, half=joined and rng.randrange(2),
+                    sb=first, held=Held.ALL, half=half,
                     **{**numbers, "bias": 0},
                 )
             ]  # fmt: skip
