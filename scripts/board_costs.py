@@ -11,7 +11,7 @@ from boards.netlist import cells_by_module, synthesise
 from boards.platform import family_of
 
 _SAMPLES = {
-    "ulx3s-85f": ((2, 2, 8), (4, 4, 8), (2, 8, 16), (4, 8, 16)),
+    "ulx3s-85f": ((2, 4, 8), (4, 4, 16), (2, 8, 16), (8, 8, 16)),
     "icepi-zero": ((1, 2, 8), (2, 8, 8), (4, 4, 8), (4, 4, 16)),
     "icebreaker": ((1, 1, 8), (1, 8, 8), (4, 2, 8), (2, 2, 16)),
 }

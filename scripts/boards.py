@@ -18,7 +18,7 @@ from typing import Any
 
 from boards.build import build_board
 from boards.catalog import BOARDS, Board, find_board
-from boards.fit import estimate
+from boards.fit import COSTS, estimate
 from boards.transport import BoardTarget
 from diannao.session import Session
 from hw.errors import UserError
@@ -144,7 +144,7 @@ def main() -> None:
         board = find_board(name)
         results[name] = {
             "build": build(board, arguments.reports),
-            "estimate": estimate(board),
+            "estimate": estimate(board) if board.name in json.loads(COSTS.read_text()) else {},
             "digits": digits(board),
         }
         RESULTS.write_text(json.dumps(results, indent=1) + "\n")
