@@ -40,6 +40,7 @@ class LayerRecord:
     compulsory_bytes: dict[str, int] = field(default_factory=dict)
     stalls: dict[str, int] = field(default_factory=dict)
     bytes: dict[str, int] = field(default_factory=dict)
+    accesses: dict[str, int] = field(default_factory=dict)
 
     def expect(self, layer: Layer, config: MachineConfig, memory: MemorySettings) -> None:
         """Count what ``layer`` has to do at least."""
@@ -49,8 +50,9 @@ class LayerRecord:
         _add(self.limits, cycles)
         _add(self.compulsory_bytes, layer.bytes)
 
-    def count(self, activity: Activity, source: str) -> None:
-        """Count what happened."""
+    def count(self, activity: Activity, source: str, accesses: Mapping[str, int]) -> None:
+        """Count what happened; ``accesses`` are those of ``Program.accesses``."""
+        _add(self.accesses, accesses)
         self.source = source
         self.cycles = (self.cycles or 0) + activity.cycles
         self.active = (self.active or 0) + activity.active
@@ -80,6 +82,7 @@ class LayerRecord:
             "efficiency": self.efficiency, "nfu_active": self.active,
             "lane_utilisation": self.lane_utilisation,
             "stalls": self.stalls, "bytes": self.bytes, "compulsory_bytes": self.compulsory_bytes,
+            "accesses": self.accesses,
         }  # fmt: skip
 
 
@@ -111,15 +114,18 @@ class Record:
         layers = list(self.layers.values())
         bound = sum(layer.bound_cycles for layer in layers)
         stalls: dict[str, int] = {}
+        accesses: dict[str, int] = {}
         for layer in layers:
             _add(stalls, layer.stalls)
+            _add(accesses, layer.accesses)
         return {
             "model": self.model, "config": self.config.name, "target": self.target,
             "images": self.images, "cycles": self.cycles,
             "simulation_seconds": self.simulation_seconds, "link_seconds": self.link_seconds,
             "macs": sum(layer.macs for layer in layers), "bound_cycles": round(bound, 1),
             "efficiency": _efficiency(bound, self.cycles), "bytes": self.bytes, "stalls": stalls,
-            "layers": [layer.to_json() for layer in layers], "host": self.host,
+            "accesses": accesses, "layers": [layer.to_json() for layer in layers],
+            "host": self.host,
             "float_error": float_error, "saturated": self.saturated,
             "saturated_sums": self.saturated_sums, "checked_tensors": self.checked_tensors,
             "configuration": asdict(self.config), "memory": asdict(self.memory),

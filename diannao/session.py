@@ -331,9 +331,12 @@ class Session:
             record.link_seconds = (record.link_seconds or 0.0) + execution.link_seconds
         for stream, count in execution.bytes.items():
             record.bytes[stream] += count
-        for tag, layer in compiled.programs[segment.name].layers.items():
+        program = compiled.programs[segment.name]
+        for tag, layer in program.layers.items():
             if tag in execution.layers:
-                record.layers[layer.name].count(execution.layers[tag], execution.source)
+                record.layers[layer.name].count(
+                    execution.layers[tag], execution.source, program.accesses.get(tag, {})
+                )
 
     # Saturation
 

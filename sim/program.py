@@ -1,6 +1,8 @@
 """What a back end hands to interpreter, simulators and boards: program and memory image."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -94,6 +96,11 @@ class Program:
     def nodes(self) -> list[tuple[int, np.ndarray]]:
         """(address, words) of the program of every node that takes part: here, of the core."""
         return [(self.address, self.words)]
+
+    @cached_property
+    def accesses(self) -> Mapping[int, Mapping[str, int]]:
+        """Accesses to memories inside the accelerator by tag, where they are counted."""
+        return {}
 
     def memory(self) -> np.ndarray:
         """A fresh memory (uint8) of ``memory_size`` bytes with image and program in place."""

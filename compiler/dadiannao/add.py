@@ -4,6 +4,8 @@ A row of pixels of one operand is in NBin, then the same row of the other one; t
 reduction of two steps. The fat tree brings a row per cycle, which is what one tile can take.
 """
 
+from itertools import product
+
 import numpy as np
 
 from compiler.parameters import adjusted_bias, pack_biases, pack_rows
@@ -15,6 +17,7 @@ from hw.errors import UserError
 from hw.nfu.layouts import Op
 from sim.graph import Add
 
+from .areas import Area
 from .emitter import Emitter
 from .maps import CentralMap
 
@@ -26,13 +29,11 @@ _TILE = 1
 def emit_add(
     emitter: Emitter,
     node: Add,
-    first_row: int,
-    end_row: int,
+    area: Area,
     sources: tuple[CentralMap, CentralMap],
     target: CentralMap,
-    arrivals: int,
 ) -> None:
-    """Emit output rows ``first_row`` to ``end_row - 1`` of an addition.
+    """Emit ``area`` of the outputs of an addition.
 
     Raises
     ------
@@ -68,36 +69,34 @@ def emit_add(
     some = min(blocks, config.nbin_rows // 2)
     mask = emitter.masks([_TILE])
     for block, count in split(blocks, some):
-        for n in range(a.batch):
-            for y in range(first_row, end_row):
-                for x, columns in split(a.width, max(1, config.nbin_rows // 2 // count)):
-                    size = columns * count
-                    slot = nest(
-                        Op.MAC,
-                        [
-                            Loop(count=2, nbin=size * config.ti, sb=1, reduce=True),
-                            Loop(count=size, nbin=config.ti),
-                        ],
-                        shift=node.shift, scale=node.table.shift, sb=first + 1,
-                        nbin_free=2 * size * config.ti,
-                    )  # fmt: skip
-                    reads = [
-                        Read(
-                            ReadOp.BROADCAST, bank=where.bank, mask=mask, arrivals=arrivals,
-                            address=where.at(n, y, x, block),
-                            levels=row_levels([
-                                RowLoop(count=count, rows=1),
-                                RowLoop(count=columns, rows=where.pitch),
-                            ]),
-                        )
-                        for where in sources
-                    ]  # fmt: skip
-                    write = Write(
-                        bank=target.bank, burst=1, tiles=_TILE, address=target.at(n, y, x, block),
-                        levels=row_levels([
-                            RowLoop(count=count, rows=1),
-                            RowLoop(count=columns, rows=target.pitch),
-                        ]),
-                    )  # fmt: skip
-                    emitter.emit(read=reads[0])
-                    emitter.emit(read=reads[1], tile=Tile(slot, _TILE), write=write)
+        parts = split(len(area.columns), max(1, config.nbin_rows // 2 // count))
+        for n, y, (start, columns) in product(range(a.batch), area.rows, parts):
+            x, size = area.columns.start + start, columns * count
+            slot = nest(
+                Op.MAC,
+                [
+                    Loop(count=2, nbin=size * config.ti, sb=1, reduce=True),
+                    Loop(count=size, nbin=config.ti),
+                ],
+                shift=node.shift, scale=node.table.shift, sb=first + 1,
+                nbin_free=2 * size * config.ti,
+            )  # fmt: skip
+
+            def loops(where: CentralMap, columns: int = columns, count: int = count):
+                return row_levels(
+                    [RowLoop(count=count, rows=1), RowLoop(count=columns, rows=where.pitch)]
+                )
+
+            reads = [
+                Read(
+                    ReadOp.BROADCAST, bank=where.bank, mask=mask, address=where.at(n, y, x, block),
+                    levels=loops(where),
+                )
+                for where in sources
+            ]  # fmt: skip
+            write = Write(
+                bank=target.bank, burst=1, tiles=_TILE, address=target.at(n, y, x, block),
+                levels=loops(target),
+            )  # fmt: skip
+            emitter.emit(read=reads[0])
+            emitter.emit(read=reads[1], tile=Tile(slot, _TILE), write=write)

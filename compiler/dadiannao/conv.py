@@ -5,7 +5,7 @@ through NBin once; each output group of the tile reads them again. Where a windo
 NBin, chunks of it follow each other, and partial sums stay in NBout.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -19,11 +19,13 @@ from hw.diannao.isa import NfuIn, NfuOut
 from hw.errors import UserError
 from hw.nfu.layouts import Op
 
-from .emitter import Emitter
+from .areas import Area
+from .emitter import Arrival, Emitter
+from .exchange import Step
 from .maps import CentralMap
-from .windows import Patch, Windows, images_together, read_slot, write_slot
+from .windows import Patch, Windows, bands, images_together, read_slot, write_slot
 
-__all__ = ["Chunk", "Layer", "Plan", "Region", "emit_conv", "plans"]
+__all__ = ["Layer", "Piece", "Plan", "Region", "emit_conv", "plans"]
 
 
 @dataclass(frozen=True)
@@ -52,30 +54,23 @@ class Layer:
 
 
 class Region(NamedTuple):
-    """The outputs that a node makes: rows, and groups of Tn; first and last but one each."""
+    """The outputs that a node makes: pixels, and groups of Tn."""
 
-    first_row: int
-    end_row: int
-    first_group: int
-    end_group: int
-
-    @property
-    def rows(self) -> int:
-        return self.end_row - self.first_row
-
-    @property
-    def groups(self) -> int:
-        return self.end_group - self.first_group
+    area: Area
+    groups: range
 
 
-class Chunk(NamedTuple):
-    """A part of the reduction: kernel rows and blocks, and the arrivals it has to wait for."""
+class Piece(NamedTuple):
+    """A part of the reduction that comes by itself: kernel rows and blocks."""
 
     row: int
     rows: int
     block: int
     blocks: int
-    arrivals: int = 0
+
+
+Chunk = tuple[Piece, ...]
+"""What one nest sums up."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +79,7 @@ class Plan:
 
     Parameters
     ----------
+    region : the outputs
     positions, groups : P rows of outputs times Q parts of the output groups
     per_tile : output groups of a tile
     chunks : of the reduction
@@ -91,6 +87,7 @@ class Plan:
     sb_rows : of a tile
     """
 
+    region: Region
     positions: int
     groups: int
     per_tile: int
@@ -99,72 +96,113 @@ class Plan:
     sb_rows: int
 
 
-def _chunks(layer: Layer, pieces: list[Chunk], config: NodeConfig, limit: int) -> tuple[Chunk, ...]:
+def _chunks(layer: Layer, pieces: list[Piece], limit: int) -> list[Piece]:
     """Cut ``pieces`` of the reduction into what NBin can hold."""
     span = layer.windows.span()
     result = []
-    for row, rows, block, blocks, arrivals in pieces:
+    for row, rows, block, blocks in pieces:
         if span * rows * blocks <= limit:
-            result.append(Chunk(row, rows, block, blocks, arrivals))
+            result.append(Piece(row, rows, block, blocks))
         elif span * rows <= limit:
             for start, count in split(blocks, limit // (span * rows)):
-                result.append(Chunk(row, rows, block + start, count, arrivals))
+                result.append(Piece(row, rows, block + start, count))
         elif span <= limit:
             for first, few in split(rows, limit // span):
-                result += [Chunk(row + first, few, block + b, 1, arrivals) for b in range(blocks)]
+                result += [Piece(row + first, few, block + b, 1) for b in range(blocks)]
         else:
             raise UserError(
                 f"layer {layer.name!r} needs {span} rows of NBin for one row of a window, but "
                 f"there are {limit}; set nbin_rows={span}"
             )
-    return tuple(result)
+    return result
 
 
 def plans(
     layer: Layer,
     region: Region,
-    columns: int,
     config: NodeConfig,
     *,
     exact: bool,
-    pieces: list[Chunk] | None = None,
-) -> list[Plan]:
+    pieces: list[Piece] | None = None,
+    images: int = 1,
+) -> list[tuple[Plan, ...]]:
     """All ways to lay a layer over the tiles, by the number of output groups of a tile.
 
     Parameters
     ----------
-    columns : of the output
-    exact : tiles must make no blocks but the layer's own
-    pieces : of the reduction that must not be joined (default: all of it is one)
+    exact : tiles must make no blocks but the layer's own; what they cannot share out evenly is
+        then made after the rest
+    pieces : of the reduction, in the order in which they come (default: all of it is one)
+    images : of a pass
     """
-    windows = layer.windows
-    pieces = pieces or [Chunk(0, windows.kernel[0], 0, layer.blocks)]
-    chunks = _chunks(layer, pieces, config, config.nbin_rows)
-    if len(chunks) > len(pieces):
-        # More than one chunk at a time, so that one can come while the other is worked on.
-        chunks = _chunks(layer, pieces, config, max(config.nbin_rows // 2, windows.span()))
-    reads = sum(windows.kernel[1] * chunk.rows * chunk.blocks for chunk in chunks)
-    found = []
-    for per_tile in range(1, region.groups + 1):
-        groups = -(-region.groups // per_tile)
-        if groups > config.tiles or (exact and groups * per_tile != region.groups):
+    count = len(region.groups)
+    alone = [
+        (plan,)
+        for per_tile in range(1, count + 1)
+        if not exact or count % per_tile == 0
+        for plan in _plan(layer, region, config, per_tile, pieces, images)
+    ]
+    if not exact:
+        return alone
+    for per_tile in range(1, count // config.tiles + 1):
+        first = range(region.groups.start, region.groups.start + per_tile * config.tiles)
+        rest = range(first.stop, region.groups.stop)
+        if not 0 < len(rest) <= config.tiles:
             continue
-        positions = min(config.tiles // groups, max(region.rows, 1))
-        while positions > 1 and any(
-            Windows((c.rows, windows.kernel[1]), windows.strides).masks(positions) > config.masks
-            for c in chunks
-        ):
-            positions -= 1
-        bands = -(-region.rows // positions)
-        parts = -(-per_tile // _part(per_tile, len(chunks), config))
-        broadcast = parts * sum(
-            Windows((c.rows, windows.kernel[1]), windows.strides).height(positions)
-            * c.blocks * windows.column_stride for c in chunks
-        ) * config.trunk_beats  # fmt: skip
-        gather = positions * groups * per_tile * config.trunk_beats
-        cycles = bands * columns * max(per_tile * reads, broadcast, gather)
-        found.append(Plan(positions, groups, per_tile, chunks, cycles, per_tile * (reads + 1)))
-    return found
+        both = [
+            _plan(layer, Region(region.area, groups), config, each, pieces, images)
+            for groups, each in ((first, per_tile), (rest, 1))
+        ]
+        alone += [(a, b) for a in both[0] for b in both[1]]
+    return alone
+
+
+def _plan(
+    layer: Layer,
+    region: Region,
+    config: NodeConfig,
+    per_tile: int,
+    pieces: list[Piece] | None,
+    images: int,
+) -> list[Plan]:
+    """The plan for ``per_tile`` output groups of a tile, if there are tiles enough."""
+    windows = layer.windows
+    groups = -(-len(region.groups) // per_tile)
+    if groups > config.tiles:
+        return []
+    pieces = pieces or [Piece(0, windows.kernel[0], 0, layer.blocks)]
+    cut = _chunks(layer, pieces, config.nbin_rows)
+    if len(cut) > len(pieces):
+        # More than one chunk at a time, so that one can come while the other is worked on.
+        cut = _chunks(layer, pieces, max(config.nbin_rows // 2, windows.span()))
+    reads = sum(windows.kernel[1] * piece.rows * piece.blocks for piece in cut)
+    chunks: tuple[Chunk, ...] = tuple((piece,) for piece in cut)
+    if (
+        per_tile == images == 1
+        and reads <= config.nbin_rows
+        and windows.kernel == (1, 1)
+        and len(region.area.rows) == len(region.area.columns) == 1
+    ):
+        # One nest takes the pieces as they come. Others would have to wait for all of a window
+        # before they could begin their second output.
+        chunks = (tuple(cut),)
+    rows = len(region.area.rows)
+    positions = min(config.tiles // groups, max(rows, 1))
+    while positions > 1 and any(
+        Windows((piece.rows, windows.kernel[1]), windows.strides).masks(positions) > config.masks
+        for piece in cut
+    ):
+        positions -= 1
+    bands = -(-rows // positions)
+    parts = -(-per_tile // _part(per_tile, len(chunks), config))
+    broadcast = parts * sum(
+        Windows((piece.rows, windows.kernel[1]), windows.strides).height(positions)
+        * piece.blocks * windows.column_stride for piece in cut
+    ) * config.trunk_beats  # fmt: skip
+    gather = positions * groups * per_tile * config.trunk_beats
+    cycles = bands * len(region.area.columns) * max(per_tile * reads, broadcast, gather)
+    plan = Plan(region, positions, groups, per_tile, chunks, cycles, per_tile * (reads + 1))
+    return [plan]
 
 
 def _part(per_tile: int, chunks: int, config: NodeConfig) -> int:
@@ -177,34 +215,41 @@ def emit_conv(
     emitter: Emitter,
     layer: Layer,
     plan: Plan,
-    region: Region,
     source: CentralMap,
     target: CentralMap,
     *,
+    near: Area,
+    steps: list[Step],
     first_block: int = 0,
 ) -> None:
     """Emit what a node does for a layer.
 
     Parameters
     ----------
-    region : the outputs that the node makes
     source : whose blocks are those of ``layer``
     target : blocks of outputs begin at ``first_block`` of it
+    near : see ``bands``
+    steps : of gathering the inputs, one for each piece of the reduction and perhaps some that only
+        pass on; used up
     """
     config = emitter.config
-    bias_row, new = emitter.reserve((layer.name, first_block), plan.sb_rows)
+    block = first_block + plan.region.groups.start
+    bias_row, new = emitter.reserve((layer.name, block), plan.sb_rows)
     if new:
-        _load(emitter, layer, plan, region, source, bias_row)
+        _load(emitter, layer, plan, source, bias_row)
     emitter.load_table(layer.table)
     part = _part(plan.per_tile, len(plan.chunks), config)
     for first, count in split(plan.per_tile, part):
         emitter.load_biases((1 << (plan.groups * plan.positions)) - 1, bias_row + first, count)
-        for y in range(region.first_row, region.end_row, plan.positions):
-            positions = min(plan.positions, region.end_row - y)
+        for area, is_near in bands(plan.region.area, near, plan.positions):
+            if not (is_near or steps):
+                emitter.wait()
             _emit_band(
-                emitter, layer, plan, source, target, y, positions, (first, count), bias_row,
-                first_block + region.first_group,
-            )  # fmt: skip
+                emitter, layer, plan, source, target, area, (first, count), bias_row, block, steps
+            )
+    for step in steps:
+        emitter.pass_on(step.waits, step.sends)
+    steps.clear()
 
 
 def _emit_band(
@@ -213,69 +258,113 @@ def _emit_band(
     plan: Plan,
     source: CentralMap,
     target: CentralMap,
-    y: int,
-    positions: int,
+    area: Area,
     part: tuple[int, int],
     bias_row: int,
     block: int,
+    steps: list[Step],
 ) -> None:
-    """Emit the rows of outputs from ``y`` on, one per tile, for some groups of every tile."""
+    """Emit the outputs in ``area``, a row per tile, for some groups of every tile."""
     config, windows = emitter.config, layer.windows
     first, count = part
     chunked = len(plan.chunks) > 1
+    positions = len(area.rows)
     tiles = (1 << (plan.groups * positions)) - 1
-    columns = min(target.width, config.nbout_rows // count) if chunked else target.width
+    columns = len(area.columns)
+    if chunked:
+        columns = min(columns, config.nbout_rows // count)
     outer = sum(n > 1 for n in (count, plan.groups))
     together = min(
         images_together(
-            Windows((c.rows, windows.kernel[1]), windows.strides), positions, c.blocks, columns,
-            outer, source.batch,
+            Windows((piece.rows, windows.kernel[1]), windows.strides), positions, piece.blocks,
+            columns, outer, source.batch,
         )
-        for c in plan.chunks
+        for chunk in plan.chunks
+        for piece in chunk
     )  # fmt: skip
     if chunked:
-        room = config.nbout_rows // (count * columns) if columns == target.width else 1
+        whole = columns == len(area.columns)
+        room = config.nbout_rows // (count * columns) if whole else 1
         together = min(together, room)
+    y = area.rows.start
     for n, images in split(source.batch, together):
-        for x, wide in split(target.width, columns):
+        for start, wide in split(len(area.columns), columns):
+            x = area.columns.start + start
             row = bias_row + plan.per_tile
             for number, chunk in enumerate(plan.chunks):
-                patch = Patch(
-                    Windows((chunk.rows, windows.kernel[1]), windows.strides), n, images,
-                    y * windows.strides[0] - layer.pads[0] + chunk.row,
-                    x * windows.strides[1] - layer.pads[1], positions, wide, chunk.block,
-                    chunk.blocks,
-                )  # fmt: skip
-                run = windows.kernel[1] * patch.column
+                patches = [
+                    Patch(
+                        Windows((piece.rows, windows.kernel[1]), windows.strides), n, images,
+                        y * windows.strides[0] - layer.pads[0] + piece.row,
+                        x * windows.strides[1] - layer.pads[1], positions, wide, piece.block,
+                        piece.blocks,
+                    )
+                    for piece in chunk
+                ]  # fmt: skip
+                run = windows.kernel[1] * sum(patch.column for patch in patches)
                 last = number == len(plan.chunks) - 1
+                if len(patches) == 1:
+                    loops = patches[0].window_loops(config.ti, nbout=count * chunked)
+                else:  # a single window, in pieces
+                    loops = [Loop(count=1, nbin_free=run * config.ti)]
                 slot = nest(
                     Op.MAC,
                     [
                         Loop(count=run, nbin=config.ti, sb=1, reduce=True),
                         Loop(count=count, sb=run, bias=1, nbout=int(chunked)),
-                        *patch.window_loops(config.ti, nbout=count * chunked),
+                        *loops,
                     ],
                     source=NfuIn.NBOUT if number else NfuIn.BIAS,
                     target=NfuOut.NFU3 if last else NfuOut.NBOUT,
                     shift=layer.shift, scale=layer.table.shift, sb=row + first * run,
                 )  # fmt: skip
                 row += plan.per_tile * run
-                write = None
-                if last:
-                    write = write_slot(
-                        target, patch, y, x, block + first, count, plan.groups, plan.per_tile
-                    )
-                read = read_slot(emitter, source, patch, plan.groups, chunk.arrivals)
-                emitter.emit(read=read, tile=Tile(slot, tiles), write=write)
+                tile = Tile(slot, tiles)
+                for patch in patches:
+                    halves = _halves(patch, _forward(emitter, steps, patch))
+                    for some, arrival in halves:
+                        read = read_slot(emitter, source, some, plan.groups, arrival)
+                        write = None
+                        if last and patch is patches[-1] and some is halves[-1][0]:
+                            write = write_slot(
+                                target, patch, y, x, block + first, count, plan.groups,
+                                plan.per_tile,
+                            )  # fmt: skip
+                        emitter.emit(read=read, tile=tile, write=write)
+                        tile = None
+
+
+def _forward(emitter: Emitter, steps: list[Step], patch: Patch) -> Arrival | None:
+    """Pass on what has come before ``patch``, and with it; the arrival that brings it."""
+    while steps and (steps[0].share is None or patch.block in steps[0].share.blocks):
+        step = steps.pop(0)
+        emitter.pass_on(step.waits, step.sends)
+        if step.share is not None:
+            return step.arrival
+    return None
+
+
+def _halves(patch: Patch, arrival: Arrival | None) -> list[tuple[Patch, Arrival | None]]:
+    """Parts of a patch with their arrivals: of a lone pixel, a half is read as the other comes."""
+    lone = patch.images == patch.columns == patch.positions == 1
+    half = patch.blocks // 2
+    if arrival is None or not lone or patch.windows.kernel != (1, 1) or half == 0:
+        return [(patch, arrival)]
+    rest = patch.blocks - half
+    return [
+        (replace(patch, blocks=half), arrival._replace(rows=arrival.rows - rest)),
+        (replace(patch, block=patch.block + half, blocks=rest), arrival),
+    ]
 
 
 def _load(
-    emitter: Emitter, layer: Layer, plan: Plan, region: Region, source: CentralMap, first: int
-) -> None:
+    emitter: Emitter, layer: Layer, plan: Plan, source: CentralMap, first: int
+) -> None:  # fmt: skip
     """Load biases and synapses of all tiles: biases, then (chunk, group, run of the window)."""
     config = emitter.config
     tn, ti = config.tn, config.ti
-    outputs = slice(region.first_group * tn, region.end_group * tn)
+    groups = plan.region.groups
+    outputs = slice(groups.start * tn, groups.stop * tn)
     weight, bias = layer.weight[outputs], layer.bias[outputs]
     (ky, kx), taps = weight.shape[2:], int(np.prod(weight.shape[1:]))
     idle = layer.blocks * ti * ky * kx - taps
@@ -289,7 +378,7 @@ def _load(
     full = full.reshape(plan.groups, plan.per_tile, tn, layer.blocks, ti, ky, kx)
     for group in range(plan.groups):
         rows = [emitter.whole(pack_biases(words[group], config.core))]
-        for row, some, block, blocks, _ in plan.chunks:
+        for row, some, block, blocks in (piece for chunk in plan.chunks for piece in chunk):
             part = full[group][:, :, block : block + blocks, :, row : row + some]
             # (group, tn, block, ti, ky, kx) to (group, kx, ky, block, tn, ti)
             part = np.ascontiguousarray(part.transpose(0, 5, 4, 2, 1, 3))

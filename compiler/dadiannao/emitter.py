@@ -1,7 +1,8 @@
 """Collects what becomes a node's program."""
 
 from collections.abc import Hashable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -22,12 +23,19 @@ from hw.dadiannao.assembler import (
 )
 from hw.dadiannao.config import NodeConfig
 from hw.dadiannao.instructions import RowLoop
-from hw.dadiannao.isa import LoadOp, ReadOp
+from hw.dadiannao.isa import LoadOp, ReadOp, SendOp
 from hw.nfu.layouts import Op
 
-__all__ = ["Emitter", "HostImage"]
+__all__ = ["Arrival", "Emitter", "HostImage"]
 
 _COUNT_LIMIT = (1 << 16) - 1
+
+
+class Arrival(NamedTuple):
+    """That ``rows`` rows have come from node ``source`` since the program's start."""
+
+    source: int
+    rows: int
 
 
 @dataclass
@@ -68,7 +76,6 @@ class Emitter:
     synapses : instructions that load SB; they come first in the program
     instructions : the others
     sb_rows : rows of SB in use; may exceed what there is, which ``lower`` then says
-    arrivals : rows that other nodes have sent so far
     """
 
     config: NodeConfig
@@ -78,8 +85,9 @@ class Emitter:
     synapses: list[Instruction] = field(default_factory=list)
     instructions: list[Instruction] = field(default_factory=list)
     sb_rows: int = 0
-    arrivals: int = 0
     _fence: bool = True
+    _expected: dict[int, int] = field(default_factory=dict)
+    _waited: dict[str, dict[int, int]] = field(default_factory=lambda: {"read": {}, "send": {}})
     _table: Table | None = None
     _places: dict[Hashable, int] = field(default_factory=dict)
     _masks: dict[int, int] = field(default_factory=dict)
@@ -93,6 +101,10 @@ class Emitter:
     def fence(self) -> None:
         """The next instruction waits for all before it."""
         self._fence = True
+        everything = dict(self._waited["read"])
+        for source, count in self._waited["send"].items():
+            everything[source] = max(count, everything.get(source, 0))
+        self._waited = {unit: dict(everything) for unit in self._waited}
 
     def emit(
         self,
@@ -105,6 +117,10 @@ class Emitter:
         send: Send | None = None,
     ) -> None:
         """Append one instruction."""
+        for unit, slot in (("read", read), ("send", send)):
+            if slot is not None and slot.arrivals:
+                before = self._waited[unit].get(slot.source, 0)
+                self._waited[unit][slot.source] = max(before, slot.arrivals)
         self.instructions.append(
             Instruction(
                 load=load, store=store, read=read, tile=tile, write=write, send=send, tag=self.tag,
@@ -112,6 +128,37 @@ class Emitter:
             )
         )  # fmt: skip
         self._fence = False
+
+    # Other nodes
+
+    def expect(self, source: int, rows: int) -> Arrival:
+        """Another node sends some rows: the arrival of the last of them."""
+        self._expected[source] = self._expected.get(source, 0) + rows
+        return Arrival(source, self._expected[source])
+
+    def arrived(self) -> list[Arrival]:
+        """The arrival of everything that other nodes have sent so far."""
+        return [Arrival(source, count) for source, count in self._expected.items()]
+
+    def is_late(self, unit: str, arrival: Arrival | None) -> bool:
+        """Whether ``unit`` ("read" or "send") has to wait for ``arrival``."""
+        return arrival is not None and self._waited[unit].get(arrival.source, 0) < arrival.rows
+
+    def wait(self) -> None:
+        """What is read from now on may be anything that other nodes have sent."""
+        for arrival in self.arrived():
+            if self.is_late("read", arrival):
+                self.emit(read=Read(ReadOp.WAIT, source=arrival.source, arrivals=arrival.rows))
+
+    def pass_on(self, waits: list[Arrival], sends: list[Send]) -> None:
+        """Send something that has come with ``waits``."""
+        for source, count in waits:
+            if self.is_late("send", Arrival(source, count)):
+                self.emit(send=Send(SendOp.WAIT, source=source, arrivals=count))
+        for send in sends:
+            if not self.is_late("send", Arrival(send.source, send.arrivals)):
+                send = replace(send, source=0, arrivals=0)
+            self.emit(send=send)
 
     # SB
 

@@ -6,6 +6,7 @@ from hw.dadiannao.config import NodeConfig
 from hw.dadiannao.isa import LoadOp
 from sim.program import TensorLayout
 
+from .areas import Area
 from .emitter import Emitter
 from .maps import CentralMap
 
@@ -22,55 +23,56 @@ def host_layout(
     return TensorLayout(name, shape, frac, address, strides, size)
 
 
-def _rows(where: CentralMap, height: int, blocks: int):
+def _rows(where: CentralMap, area: Area, blocks: int):
     """Loops over blocks, columns, rows and images."""
     return row_levels(
         [
             RowLoop(count=blocks, rows=1),
-            RowLoop(count=where.width, rows=where.pitch),
-            RowLoop(count=height, rows=where.row_pitch),
+            RowLoop(count=len(area.columns), rows=where.pitch),
+            RowLoop(count=len(area.rows), rows=where.row_pitch),
             RowLoop(count=where.batch, rows=where.image_pitch),
         ]
     )
 
 
 def _runs(
-    layout: TensorLayout, where: CentralMap, n: int, y: int, height: int, channel: int,
-    channels: int, config: NodeConfig,
+    layout: TensorLayout, where: CentralMap, n: int, area: Area, channel: int, channels: int,
+    config: NodeConfig,
 ):  # fmt: skip
-    """The descriptor of some channels of rows ``y`` and on, of the images of ``where``."""
+    """The descriptor of some channels of ``area``, of the images of ``where``."""
     image, element, row, pixel = layout.strides
     return pattern(
-        layout.address + n * image + y * row + channel * element,
+        layout.address + n * image + area.rows.start * row + area.columns.start * pixel
+        + channel * element,
         channels * element,
-        [(where.width, pixel), (height, row), (where.batch, image)],
+        [(len(area.columns), pixel), (len(area.rows), row), (where.batch, image)],
         granule=config.row_bytes,
-    )
+    )  # fmt: skip
 
 
 def load_rows(
-    emitter: Emitter, layout: TensorLayout, where: CentralMap, n: int, y: int, end: int,
-    channel: int, channels: int,
+    emitter: Emitter, layout: TensorLayout, where: CentralMap, n: int, area: Area, channel: int,
+    channels: int,
 ) -> None:  # fmt: skip
-    """Load rows ``y`` to ``end - 1`` of images ``n`` and on, ``channels`` from ``channel`` on."""
+    """Load ``area`` of images ``n`` and on, ``channels`` from ``channel`` on."""
     (segment,) = where.segments
     block = channel // emitter.config.ti
     blocks = -(-channels // emitter.config.ti)
     assert segment.channels == layout.shape[1]
     emitter.emit(
         load=Load(
-            _runs(layout, where, n, y, end - y, channel, channels, emitter.config), LoadOp.CENTRAL,
-            bank=where.bank, address=where.at(0, y, 0, block),
-            levels=_rows(where, end - y, blocks),
+            _runs(layout, where, n, area, channel, channels, emitter.config), LoadOp.CENTRAL,
+            bank=where.bank, address=where.at(0, area.rows.start, area.columns.start, block),
+            levels=_rows(where, area, blocks),
         )
     )  # fmt: skip
 
 
 def store_rows(
-    emitter: Emitter, layout: TensorLayout, where: CentralMap, n: int, y: int, end: int,
-    first: int, last: int, offset: int,
+    emitter: Emitter, layout: TensorLayout, where: CentralMap, n: int, area: Area, first: int,
+    last: int, offset: int,
 ) -> None:  # fmt: skip
-    """Store rows ``y`` to ``end - 1`` of images ``n`` and on, channels ``first`` to ``last - 1``.
+    """Store ``area`` of images ``n`` and on, channels ``first`` to ``last - 1``.
 
     The first of these is the first one of a block. Channel 0 of ``where`` is channel ``offset`` of
     ``layout``.
@@ -85,11 +87,11 @@ def store_rows(
             emitter.emit(
                 store=Store(
                     _runs(
-                        layout, where, n, y, end - y, offset + channel + low, high - low,
-                        emitter.config,
+                        layout, where, n, area, offset + channel + low, high - low, emitter.config
                     ),
-                    bank=where.bank, address=where.at(0, y, 0, block),
-                    levels=_rows(where, end - y, blocks),
+                    bank=where.bank,
+                    address=where.at(0, area.rows.start, area.columns.start, block),
+                    levels=_rows(where, area, blocks),
                 )
             )  # fmt: skip
         channel += segment.channels
@@ -97,24 +99,25 @@ def store_rows(
 
 def clear_border(emitter: Emitter, where: CentralMap) -> None:
     """Rows of zeros around a map, where a convolution sees them."""
-    top = min(where.rows, max(0, -where.first_row))
-    bottom = min(where.rows, max(0, where.first_row + where.rows - where.height))
+    (rows, columns), pitch = where.held, where.pitch
+    top = min(len(rows), max(0, -rows.start))
+    bottom = min(len(rows), max(0, rows.stop - where.height))
+    left = min(len(columns), max(0, -columns.start))
+    right = min(len(columns), max(0, columns.stop - where.width))
     full = RowLoop(count=where.row_pitch, rows=1)
     images = RowLoop(count=where.batch, rows=where.image_pitch)
     parts = []
     if top:
         parts.append((0, [full, RowLoop(count=top, rows=where.row_pitch), images]))
     if bottom:
-        start = (where.rows - bottom) * where.row_pitch
+        start = (len(rows) - bottom) * where.row_pitch
         parts.append((start, [full, RowLoop(count=bottom, rows=where.row_pitch), images]))
-    height = RowLoop(count=where.rows, rows=where.row_pitch)
-    if where.left:
-        columns = RowLoop(count=where.left * where.pitch, rows=1)
-        parts.append((0, [columns, height, images]))
-    if where.right:
-        columns = RowLoop(count=where.right * where.pitch, rows=1)
-        start = (where.left + where.width) * where.pitch
-        parts.append((start, [columns, height, images]))
+    height = RowLoop(count=len(rows), rows=where.row_pitch)
+    if left:
+        parts.append((0, [RowLoop(count=left * pitch, rows=1), height, images]))
+    if right:
+        start = (len(columns) - right) * pitch
+        parts.append((start, [RowLoop(count=right * pitch, rows=1), height, images]))
     for start, loops in parts:
         emitter.emit(
             load=Load(

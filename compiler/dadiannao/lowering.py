@@ -19,9 +19,11 @@ from sim.program import Layer as ReportLayer
 from sim.program import TensorLayout
 
 from .add import emit_add
-from .conv import Chunk, Layer, Plan, Region, emit_conv, plans
+from .areas import Share, common
+from .conv import Layer, Piece, Plan, Region, emit_conv, plans
 from .emitter import Emitter, HostImage
-from .exchange import Exchange, Parcel
+from .exchange import Exchange, Parcel, Step
+from .gathering import sequence
 from .host import clear_border, host_layout, load_rows, store_rows
 from .maps import CentralMap, Space, extent
 from .placement import Placement, Worker
@@ -56,13 +58,14 @@ def lower(graph: Graph, config: NodeConfig, memory: MemorySettings | None = None
     batch = max((t.shape[0] for t in graph.tensors.values()), default=1)
     images = batch
     while True:
-        lowering = _Lowering(graph, config, images, batch)
+        lowering = _Lowering(graph, config, images, batch, meet=False)
+        if not lowering.fits() and config.nodes > 1:
+            lowering = _Lowering(graph, config, images, batch, meet=True)
         if lowering.fits():
-            break
+            return lowering.program()
         if images == 1:
             raise UserError(lowering.too_large())
         images = -(-images // 2)
-    return lowering.program()
 
 
 def _check_layers(graph: Graph, config: NodeConfig) -> None:
@@ -111,20 +114,20 @@ class _Lowering:
     Parameters
     ----------
     batch : images in all
+    meet : nodes meet after every exchange, so that room that they have given up is used again
     """
 
-    def __init__(self, graph: Graph, config: NodeConfig, images: int, batch: int):
+    def __init__(self, graph: Graph, config: NodeConfig, images: int, batch: int, *, meet: bool):
         self._graph = graph
         self._config = config
-        self._batch = batch
+        self._images, self._batch = images, batch
         self._placement = Placement(graph, config)
         self._host = HostImage(config.bus_port // 8)
         self._emitters = [Emitter(config, node, self._host) for node in range(config.nodes)]
-        rows = config.central_rows - 2 * (config.nodes > 1)
-        self._spaces = [Space(rows) for _ in self._emitters]
-        leaves = [*graph.inputs, *(node.output for node in self._placement.nodes)]
-        exchanges = sum(bool(self._parcels(leaf)) for leaf in leaves) * -(-batch // images)
-        self._exchange = Exchange(self._emitters, rows, exchanges)
+        self._rows = config.central_rows - 2 * (config.nodes > 1)
+        self._spaces = [Space(self._rows) for _ in self._emitters]
+        self._exchange = Exchange(self._emitters, (config.rows, config.columns), self._rows)
+        self._meet = meet
         self._layouts = {
             name: self._reserve(name) for name in dict.fromkeys((*graph.inputs, *graph.outputs))
         }
@@ -133,12 +136,13 @@ class _Lowering:
             for node in self._placement.nodes
             if isinstance(node, Conv | Gemm)
         }
-        self._plans: dict[tuple[str, int, int], Plan] = {}
+        self._plans: dict[tuple[str, int, int], tuple[Plan, ...]] = {}
         self._choose()
         self._homes: dict[str, _Home] = {}
+        self._steps: dict[int, list[Step]] = {}
+        self._begin: list[int] = []
+        self._made: list[str] = []
         self._freed: list[tuple[Space, CentralMap | None]] = []
-        if config.nodes > 1:
-            self._exchange.prepare()
         for first in range(0, batch, images):
             self._pass(first, min(images, batch - first))
 
@@ -164,11 +168,10 @@ class _Lowering:
                     f"{emitter.sb_rows} rows of SB in every tile, {more} more than the "
                     f"{config.sb_rows} there are"
                 )
-            limit = config.central_rows - 2 * (config.nodes > 1)
-            if max(space.peak) > limit:
+            if max(space.peak) > self._rows:
                 return (
-                    f"{max(space.peak)} rows of a central memory, {max(space.peak) - limit} more "
-                    f"than the {limit} there are"
+                    f"{max(space.peak)} rows of a central memory, {max(space.peak) - self._rows} "
+                    f"more than the {self._rows} there are"
                 )
         return None
 
@@ -178,7 +181,7 @@ class _Lowering:
         for rows, columns in ((1, 2), (2, 2), (2, 4), (4, 4), (4, 8), (8, 8)):
             if rows * columns > config.nodes:
                 larger = config.replace(rows=rows, columns=columns)
-                if _Lowering(self._graph, larger, 1, 1).fits():
+                if _Lowering(self._graph, larger, 1, 1, meet=True).fits():
                     advice = (
                         f"{rows * columns} nodes would do: set rows={rows} and columns={columns}"
                     )
@@ -208,6 +211,7 @@ class _Lowering:
             memory_size=cursor, inputs={name: self._layouts[name] for name in graph.inputs},
             outputs={name: self._layouts[name] for name in graph.outputs},
             tensors=dict(self._layouts), layers=self._report_layers(), others=programs[1:],
+            begin=[len(e.synapses) + n for e, n in zip(self._emitters, self._begin, strict=True)],
             sb_rows=[emitter.sb_rows for emitter in self._emitters],
             central_rows=[max(space.peak) for space in self._spaces],
         )  # fmt: skip
@@ -271,7 +275,7 @@ class _Lowering:
 
     def _choose(self) -> None:
         """Take the fastest plans if SB can hold them, otherwise the smallest."""
-        options: dict[tuple[str, int, int], list[Plan]] = {}
+        options: dict[tuple[str, int, int], list[tuple[Plan, ...]]] = {}
         for node in self._placement.nodes:
             if not isinstance(node, Conv | Gemm):
                 continue
@@ -287,83 +291,106 @@ class _Lowering:
                 for at in range(self._config.nodes):
                     region = self._region(node, each, at)
                     if region is not None:
-                        width = self._placement.extents(node.output)[3]
                         options[node.name, number, at] = plans(
                             each.layer,
                             region,
-                            width,
                             self._config,
                             exact=exact,
                             pieces=self._pieces(node, each.layer, at),
+                            images=self._images,
                         )
         for key in ("cycles", "sb_rows"):
-            rank = lambda plan, key=key: (getattr(plan, key), plan.sb_rows, plan.cycles)  # noqa: E731
+
+            def rank(found: tuple[Plan, ...], key: str = key) -> tuple[int, ...]:
+                return tuple(
+                    sum(getattr(plan, each) for plan in found)
+                    for each in (key, "sb_rows", "cycles")
+                )
+
             self._plans = {where: min(found, key=rank) for where, found in options.items()}
             used = [0] * self._config.nodes
-            for (_, _, at), plan in self._plans.items():
-                used[at] += plan.sb_rows
+            for (_, _, at), found in self._plans.items():
+                used[at] += sum(plan.sb_rows for plan in found)
             spare = len(self._placement.nodes) * (self._config.table_rows + 3)
             if max(used) + spare <= self._config.sb_rows:
                 return
 
-    def _pieces(self, node: Conv | Gemm, layer: Layer, at: int) -> list[Chunk] | None:
-        """The reduction by the nodes that its inputs come from, the node's own first.
+    def _gathering(self, node: Conv | Gemm) -> bool:
+        """Whether a layer works on the parts of its input as they come from other nodes."""
+        placement, name = self._placement, node.input
+        return placement.gathers(name) and placement.is_pixel(name) and placement.root(name) == name
 
-        So a node can work on its own inputs while the others are on their way.
-        """
-        placement, nodes = self._placement, self._config.nodes
-        if nodes == 1 or not placement.is_pixel(node.input):
+    def _pieces(self, node: Conv | Gemm, layer: Layer, at: int) -> list[Piece] | None:
+        """The parts of the reduction in the order in which they come to node ``at``."""
+        if not self._gathering(node):
             return None
-        if placement.root(node.input) != node.input:
-            return None
-        shares = [placement.share(node.input, (at + n) % nodes) for n in range(nodes)]
+        shares = self._shares(node.input)
+        order = sequence(self._config.rows, self._config.columns, at)
+        parts = [Share.around(shares[origin] for origin in origins).blocks for origins in order]
         rows = layer.windows.kernel[0]
-        return [
-            Chunk(0, rows, share.first_block, share.end_block - share.first_block, int(number > 0))
-            for number, share in enumerate(shares)
-            if not share.empty
-        ]
+        return [Piece(0, rows, blocks.start, len(blocks)) for blocks in parts if blocks]
+
+    def _shares(self, leaf: str) -> list[Share]:
+        """What every node has made of a tensor, as far as any node gets it."""
+        placement = self._placement
+        shares = [placement.share(leaf, node) for node in range(self._config.nodes)]
+        if not placement.gathers(leaf):
+            return shares
+        return [Share(s.area.common(placement.needed(leaf, 0)), s.blocks) for s in shares]
 
     def _region(self, node: Conv | Gemm, each: _Slice, at: int) -> Region | None:
         """What node number ``at`` makes of a slice, if anything."""
         share = self._placement.share(node.output, at)
-        groups = -(-len(each.layer.weight) // self._config.tn)
-        first, end = share.first_block, share.end_block
-        if each.source is not None:
-            first, end = 0, groups
+        groups = range(-(-len(each.layer.weight) // self._config.tn))
         if share.empty:
             return None
-        return Region(share.first_row, share.end_row, first, min(end, groups))
+        return Region(
+            share.area, groups if each.source is not None else common(groups, share.blocks)
+        )
 
     # Passes
 
     def _pass(self, first: int, images: int) -> None:
         """Emit all layers for some images."""
         placement = self._placement
+        self._fence()
         self._homes.clear()
         for emitter in self._emitters:
             emitter.tag = 0
         for name in self._graph.inputs:
             self._allocate(placement.root(name), images, avoid=None)
             self._load(name, first)
-            self._pass_on(name)
+        self._fence()
+        if first == 0 and self._config.nodes > 1:
+            # No node's first layer has to wait for synapses of another one.
+            self._exchange.meet()
+        if first == 0:
+            self._begin = [len(emitter.instructions) for emitter in self._emitters]
+        for name in self._graph.inputs:
             self._store(name, first)
-            self._done(placement.root(name), reader=False)
+            last = name == self._graph.inputs[-1]
+            self._pass_on(name, self._layer(0) if last else None)
+            self._made.append(placement.root(name))
         for tag, node in enumerate(placement.nodes):
             root = placement.root(node.output)
             source = self._homes[placement.root(inputs_of(node)[0])]
             bank = next(where.bank for where in source.maps if where is not None)
             for emitter in self._emitters:
                 emitter.tag = tag
-                emitter.fence()
             self._allocate(root, images, avoid=bank)
             for emitter in self._emitters:
                 self._emit(emitter, node)
-            self._pass_on(node.output)
+                emitter.wait()
+            self._fence()
             self._store(node.output, first)
+            self._pass_on(node.output, self._layer(tag + 1))
             for read in {placement.root(name) for name in inputs_of(node)}:
                 self._done(read, reader=True)
-            self._done(root, reader=False)
+            self._made.append(root)
+
+    def _layer(self, tag: int) -> Worker | None:
+        nodes = self._placement.nodes
+        return nodes[tag] if tag < len(nodes) else None
 
     def _allocate(self, root: str, images: int, avoid: int | None) -> None:
         """Find room for a tensor in all nodes, if it has none yet, and clear what is around it."""
@@ -372,17 +399,15 @@ class _Lowering:
         placement = self._placement
         _, _, height, width = placement.extents(root)
         pitch = self._pitch(root)
-        left, right = placement.columns(root)
         maps: list[CentralMap | None] = []
         for node, space in enumerate(self._spaces):
-            first, end = placement.held(root, node)
-            if first == end:
+            held = placement.held(root, node)
+            if held.empty:
                 maps.append(None)
                 continue
             where = CentralMap(
-                0, 0, images, height, width, placement.segments(root), pitch, first, end - first,
-                left, right, self._config.ti,
-            )  # fmt: skip
+                0, 0, images, height, width, placement.segments(root), pitch, held, self._config.ti
+            )
             bank, base = space.take(where.size, 0 if avoid is None else 1 - avoid)
             where = replace(where, bank=bank, base=base)
             clear_border(self._emitters[node], where)
@@ -398,8 +423,9 @@ class _Lowering:
         """Blocks per pixel, with those that tiles make beyond the tensor's."""
         blocks = extent(self._placement.segments(root), self._config.ti)
         made = [
-            plan.groups * plan.per_tile
-            for (name, _, _), plan in self._plans.items()
+            plan.region.groups.start + plan.groups * plan.per_tile
+            for (name, _, _), found in self._plans.items()
+            for plan in found
             if any(node.name == name and node.output == root for node in self._placement.nodes)
         ]
         return max(blocks, *made, 1)
@@ -414,21 +440,21 @@ class _Lowering:
         at = emitter.node
         share = self._placement.share(node.output, at)
         if share.empty:
+            for step in self._steps.pop(at, []):
+                emitter.pass_on(step.waits, step.sends)
             return
         target = self._map(node.output, at)
         sources = [self._map(name, at) for name in inputs_of(node)]
-        arrivals = emitter.arrivals
+        near = self._placement.near(node, at)
         if isinstance(node, Add):
-            emit_add(
-                emitter, node, share.first_row, share.end_row, (sources[0], sources[1]), target,
-                arrivals,
-            )  # fmt: skip
+            if near != share.area:
+                emitter.wait()
+            emit_add(emitter, node, share.area, (sources[0], sources[1]), target)
         elif isinstance(node, Pool):
-            emit_pool(emitter, node, share.first_row, share.end_row, sources[0], target, arrivals)
+            emit_pool(emitter, node, share.area, near, sources[0], target)
         else:
+            steps = self._steps.pop(at, [])
             for number, each in enumerate(self._slices[node.name]):
-                region = self._region(node, each, at)
-                assert region is not None
                 source = sources[0]
                 if each.source is not None:
                     block, channels = each.source
@@ -436,31 +462,26 @@ class _Lowering:
                     source = source.part(
                         (replace(source.segments[0], block=start, channels=channels),)
                     )
-                plan = self._plans[node.name, number, at]
-                by_node = self._pieces(node, each.layer, at) is not None
-                chunks = tuple(
-                    chunk._replace(arrivals=arrivals if chunk.arrivals or not by_node else 0)
-                    for chunk in plan.chunks
-                )
-                emit_conv(
-                    emitter, each.layer, replace(plan, chunks=chunks), region, source, target,
-                    first_block=each.first_block,
-                )  # fmt: skip
+                for plan in self._plans[node.name, number, at]:
+                    emit_conv(
+                        emitter, each.layer, plan, source, target, near=near, steps=steps,
+                        first_block=each.first_block,
+                    )  # fmt: skip
 
     def _load(self, name: str, first: int) -> None:
         """Load every node's share of an input from the host."""
         config, channels = self._config, self._placement.extents(name)[1]
+        self._fence()
         for emitter in self._emitters:
             share = self._placement.share(name, emitter.node)
             where = self._homes[self._placement.root(name)].maps[emitter.node]
             if share.empty or where is None:
                 continue
-            emitter.fence()
-            begin = share.first_block * config.ti
-            count = min(share.end_block * config.ti, channels) - begin
+            begin = share.blocks.start * config.ti
+            count = min(share.blocks.stop * config.ti, channels) - begin
             load_rows(
-                emitter, self._layouts[name], self._map(name, emitter.node), first,
-                share.first_row, share.end_row, begin, count,
+                emitter, self._layouts[name], self._map(name, emitter.node), first, share.area,
+                begin, count,
             )  # fmt: skip
 
     def _store(self, leaf: str, first: int) -> None:
@@ -476,35 +497,57 @@ class _Lowering:
                 share = self._placement.share(leaf, emitter.node)
                 if share.empty:
                     continue
-                emitter.fence()
                 store_rows(
-                    emitter, self._layouts[name], self._map(leaf, emitter.node), first,
-                    share.first_row, share.end_row, share.first_block * self._config.ti,
-                    min(share.end_block * self._config.ti, channels), offset,
+                    emitter, self._layouts[name], self._map(leaf, emitter.node), first, share.area,
+                    share.blocks.start * self._config.ti,
+                    min(share.blocks.stop * self._config.ti, channels), offset,
                 )  # fmt: skip
 
+    def _fence(self) -> None:
+        """What comes next waits for all before it, stores and sends included."""
+        for emitter in self._emitters:
+            emitter.fence()
+        made, self._made = self._made, []
+        for root in made:
+            self._done(root, reader=False)
+
     def _parcels(self, leaf: str) -> list[Parcel]:
-        """What of a tensor goes from which node to which other one."""
-        placement = self._placement
-        height = placement.extents(leaf)[2]
+        """What of a tensor goes from which node to which other one; nothing is passed on."""
+        shares = self._shares(leaf)
         parcels = []
-        for sender in range(self._config.nodes):
-            share = placement.share(leaf, sender)
-            for receiver in range(self._config.nodes):
-                first, end = placement.needed(leaf, receiver)
-                first, end = max(first, share.first_row, 0), min(end, share.end_row, height)
-                if sender != receiver and not share.empty and first < end:
-                    parcels.append(
-                        Parcel(sender, receiver, first, end, share.first_block, share.end_block)
-                    )
+        for sender, share in enumerate(shares):
+            for receiver in range(len(shares)):
+                needed = self._placement.needed(leaf, receiver)
+                part = Share(share.area.common(needed), share.blocks)
+                if sender != receiver and not part.empty:
+                    parcels.append(Parcel(sender, receiver, part))
         return parcels
 
-    def _pass_on(self, leaf: str) -> None:
-        """Send others what they need of what has just been made."""
+    def _pass_on(self, leaf: str, following: Worker | None) -> None:
+        """Send others what they need of what has just been made; ``following`` is the next layer.
+
+        If that one works on things as they come, it sends them, too.
+        """
+        if self._config.nodes == 1:
+            return
         segments = self._placement.segments(leaf)
         homes = self._homes[self._placement.root(leaf)].maps
         maps = [None if where is None else where.part(segments) for where in homes]
-        if self._exchange.send(self._parcels(leaf), maps):
+        if self._placement.gathers(leaf):
+            steps = self._exchange.gather(self._shares(leaf), maps)
+            if (
+                not self._meet
+                and isinstance(following, Conv | Gemm)
+                and following.input == leaf
+                and self._gathering(following)
+            ):
+                self._steps = dict(enumerate(steps))
+                return
+            self._exchange.pass_on(steps)
+        else:
+            self._exchange.send(self._parcels(leaf), maps)
+        if self._meet:
+            self._exchange.meet()
             self._release()
 
     def _done(self, root: str, *, reader: bool) -> None:
@@ -516,14 +559,14 @@ class _Lowering:
             home.leaves -= 1
         if home.readers == home.leaves == 0:
             self._freed += zip(self._spaces, home.maps, strict=True)
-            if not self._exchange.any_left:
+            if self._config.nodes == 1:
                 self._release()
 
     def _release(self) -> None:
         """Give back rows that no node uses any more.
 
-        As long as nodes send each other anything, that is known when they meet only: a node must
-        not send rows to where another one still works on an earlier layer.
+        That is known when they meet only: a node must not send rows to where another one still
+        works on an earlier layer.
         """
         for space, where in self._freed:
             if where is not None:

@@ -4,6 +4,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from .areas import Area
+
 __all__ = ["CentralMap", "Segment", "Space", "extent"]
 
 
@@ -26,17 +28,16 @@ def extent(segments: tuple[Segment, ...], ti: int) -> int:
 
 @dataclass(frozen=True)
 class CentralMap:
-    """A feature map as rows of Ti neurons, (image, y, x, block of channels).
+    """A part of a feature map as rows of Ti neurons, (image, y, x, block of channels).
 
     Parameters
     ----------
-    bank, base : where row (0, first_row, -left, 0) is
+    bank, base : where row (0, held.rows.start, held.columns.start, 0) is
     batch, height, width : extents of the tensor
     segments : its channels; blocks may be filled up with neurons of no meaning, but every one of
         them has been written
     pitch : blocks from one pixel to the next
-    first_row, rows : y of the rows of pixels that this node holds
-    left, right : columns of zeros
+    held : the pixels that there is a place for, those of zeros around the map included
     ti : neurons of a block
     """
 
@@ -47,10 +48,7 @@ class CentralMap:
     width: int
     segments: tuple[Segment, ...]
     pitch: int
-    first_row: int
-    rows: int
-    left: int
-    right: int
+    held: Area
     ti: int
 
     @property
@@ -73,12 +71,12 @@ class CentralMap:
     @property
     def row_pitch(self) -> int:
         """Blocks from one row of pixels to the next."""
-        return (self.left + self.width + self.right) * self.pitch
+        return len(self.held.columns) * self.pitch
 
     @property
     def image_pitch(self) -> int:
         """Blocks from one image to the next."""
-        return self.rows * self.row_pitch
+        return len(self.held.rows) * self.row_pitch
 
     @property
     def size(self) -> int:
@@ -87,8 +85,9 @@ class CentralMap:
 
     def at(self, n: int, y: int, x: int, block: int = 0) -> int:
         """Address of a block of pixel (n, y, x); counted from the tensor's first one."""
-        row = n * self.image_pitch + (y - self.first_row) * self.row_pitch
-        return self.base + row + (x + self.left) * self.pitch + self.segments[0].block + block
+        row = n * self.image_pitch + (y - self.held.rows.start) * self.row_pitch
+        pixel = row + (x - self.held.columns.start) * self.pitch
+        return self.base + pixel + self.segments[0].block + block
 
     def part(self, segments: tuple[Segment, ...]) -> "CentralMap":
         """Some of the channels."""

@@ -1,20 +1,21 @@
 """Which node makes, holds and needs what of every tensor, and where it lies there.
 
-Feature maps are cut into regions of rows, one per node; what consists of single pixels (the outputs
-of classifier layers) into runs of channel blocks. A node holds what it makes and what its windows
-need beyond; the difference is what others send.
+Feature maps are cut into rectangles, one per node, as the nodes lie in the mesh; what consists of
+single pixels (the outputs of classifier layers) into runs of channel blocks. A node holds what it
+makes and what its windows need beyond; the difference is what others send.
 """
 
-from dataclasses import dataclass
+from itertools import pairwise
 
 from compiler.segments import inputs_of
 from compiler.slices import Sliced
 from hw.dadiannao.config import NodeConfig
 from sim.graph import Add, Concat, Conv, Gemm, Graph, Pool
 
+from .areas import Area, Share, inside, joined
 from .maps import Segment, extent
 
-__all__ = ["Extents", "Placement", "Share", "Worker"]
+__all__ = ["Extents", "Placement", "Worker"]
 
 Extents = tuple[int, int, int, int]
 """Batch, channels, height and width; a tensor (N, F) has one pixel."""
@@ -24,25 +25,14 @@ Worker = Conv | Gemm | Pool | Add
 """The layers that nodes have."""
 
 
-@dataclass(frozen=True)
-class Share:
-    """What a node makes of a tensor: rows of pixels and channel blocks, first and last but one."""
-
-    first_row: int
-    end_row: int
-    first_block: int
-    end_block: int
-
-    @property
-    def empty(self) -> bool:
-        return self.first_row >= self.end_row or self.first_block >= self.end_block
+_NOTHING = Area(range(0), range(0))
 
 
-def _part(total: int, parts: int, number: int) -> tuple[int, int]:
+def _part(total: int, parts: int, number: int) -> range:
     """Part ``number`` of as equal parts as can be; the first ones are larger."""
     size, more = divmod(total, parts)
     start = number * size + min(number, more)
-    return start, start + size + (number < more)
+    return range(start, start + size + (number < more))
 
 
 class Placement:
@@ -62,7 +52,7 @@ class Placement:
         self.nodes: list[Worker] = [n for n in sliced.nodes if isinstance(n, Worker)]
         self._makers = {node.output: node for node in self.nodes}
         self._segments: dict[str, tuple[Segment, ...]] = {}
-        self._regions: dict[str, list[int]] = {}
+        self._cuts: dict[tuple[str, int], list[range]] = {}
         for name in self.tensors:
             if self._root[name] == name:
                 self._assign(name, 0)
@@ -121,23 +111,29 @@ class Placement:
         single = self.extents(name)[2:] == (1, 1)
         return single and (maker is None or isinstance(maker, Conv | Gemm))
 
+    def area(self, name: str) -> Area:
+        """All pixels of a tensor."""
+        _, _, height, width = self.extents(name)
+        return Area(range(height), range(width))
+
     def share(self, name: str, node: int) -> Share:
         """What ``node`` makes (or loads) of a tensor that is no concatenation."""
         blocks = extent(self._segments[name], self._config.ti)
         if self.is_pixel(name):
-            return Share(0, 1, *_part(blocks, self._config.nodes, node))
-        edges = self._edges(name)
-        return Share(edges[node], edges[node + 1], 0, blocks)
+            return Share(self.area(name), _part(blocks, self._config.nodes, node))
+        y, x = divmod(node, self._config.columns)
+        return Share(Area(self._cut(name, 0)[y], self._cut(name, 1)[x]), range(blocks))
 
-    def _edges(self, name: str) -> list[int]:
-        """Where the nodes' regions of a map begin, and its height.
+    def _cut(self, name: str, axis: int) -> list[range]:
+        """The rows (axis 0) of the rows of nodes, or the columns (1) of the columns of nodes.
 
-        If a single layer of windows reads the map, regions begin where the windows of that layer's
-        regions do, so that only rows that two windows share go from node to node.
+        If a single layer of windows reads the map, they begin where the windows of that layer's
+        outputs in the node do, so that only what two windows share goes from node to node.
         """
-        if name not in self._regions:
-            height, nodes = self.extents(name)[2], self._config.nodes
-            edges = [_part(height, nodes, node)[0] for node in range(nodes)]
+        if (name, axis) not in self._cuts:
+            size = self.extents(name)[2 + axis]
+            parts = (self._config.rows, self._config.columns)[axis]
+            edges = [_part(size, parts, number).start for number in range(parts)]
             readers = self.readers(name)
             if len(readers) == 1 and self._root[name] == name:
                 layer, read = readers[0]
@@ -146,26 +142,70 @@ class Placement:
                     and read == name
                     and not self.is_pixel(layer.output)
                 ):
-                    inside = self._edges(layer.output)[:-1]
-                    edges = [min(height, edge * layer.strides[0]) for edge in inside]
-            self._regions[name] = [*edges, height]
-        return self._regions[name]
+                    within = [part.start for part in self._cut(layer.output, axis)]
+                    edges = [min(size, edge * layer.strides[axis]) for edge in within]
+            self._cuts[name, axis] = [range(a, b) for a, b in pairwise([*edges, size])]
+        return self._cuts[name, axis]
 
-    def input_rows(self, layer: Worker, name: str, node: int) -> tuple[int, int] | None:
-        """Rows of input ``name`` under the windows of what ``node`` makes; may begin above 0."""
+    def _windows(self, layer: Conv | Pool, area: Area) -> Area:
+        """The inputs under the windows of ``area``; of convolutions, with zeros around the map."""
+        kernel = layer.kernel if isinstance(layer, Pool) else layer.weight.shape[2:]
+        reach = Area(
+            *(
+                range(
+                    outputs.start * layer.strides[axis] - layer.pads[axis],
+                    (outputs.stop - 1) * layer.strides[axis] - layer.pads[axis] + kernel[axis],
+                )
+                for axis, outputs in enumerate(area)
+            )
+        )
+        return reach if isinstance(layer, Conv) else reach.common(self.area(layer.input))
+
+    def inputs(self, layer: Worker, name: str, node: int) -> Area:
+        """Pixels of input ``name`` that ``node`` reads for what it makes."""
         share = self.share(layer.output, node)
         if share.empty:
-            return None
-        height = self.extents(name)[2]
+            return _NOTHING
         if isinstance(layer, Gemm):
-            return 0, height
-        if isinstance(layer, Add):
-            return share.first_row, share.end_row
-        assert isinstance(layer, Conv | Pool)
-        kernel = layer.kernel if isinstance(layer, Pool) else layer.weight.shape[2:]
-        first = share.first_row * layer.strides[0] - layer.pads[0]
-        end = (share.end_row - 1) * layer.strides[0] - layer.pads[0] + kernel[0]
-        return (first, end) if isinstance(layer, Conv) else (max(0, first), min(height, end))
+            return self.area(name)
+        return share.area if isinstance(layer, Add) else self._windows(layer, share.area)
+
+    def near(self, layer: Worker, node: int) -> Area:
+        """Outputs of ``layer`` in ``node``, a rectangle, for which it has all inputs itself."""
+        share = self.share(layer.output, node)
+        parts = {part for name in inputs_of(layer) for part in self.parts(name)}
+        if share.empty or self._config.nodes == 1:
+            return share.area
+        if isinstance(layer, Gemm) or any(self.is_pixel(part) for part in parts):
+            return _NOTHING
+        area = share.area
+        for part in parts:
+            here, whole = self.share(part, node).area, self.area(part)
+            if isinstance(layer, Add):
+                area = area.common(here)
+                continue
+            runs = []
+            for axis, outputs in enumerate(area):
+                # Beyond the edges of the map are zeros, and nobody has to send those.
+                reach = range(
+                    here[axis].start if here[axis].start > 0 else -layer.pads[axis],
+                    here[axis].stop if here[axis].stop < whole[axis].stop else 1 << 30,
+                )
+
+                def has(output: int, axis: int = axis, reach: range = reach) -> bool:
+                    one = range(output, output + 1)
+                    return inside(self._windows(layer, Area(one, one))[axis], reach)
+
+                runs.append(joined(range(n, n + 1) for n in outputs if has(n)))
+            area = Area(*runs) if not here.empty else _NOTHING
+        return area
+
+    def gathers(self, name: str) -> bool:
+        """Whether every node gets all of a tensor that any of them needs."""
+        return self._config.nodes > 1 and any(
+            isinstance(layer, Gemm) or (isinstance(layer, Conv) and self.is_pixel(layer.output))
+            for layer, _ in self.readers(name)
+        )
 
     def readers(self, name: str) -> list[tuple[Worker, str]]:
         """Layers that read ``name`` or a tensor that it is a part of, and what they read."""
@@ -175,25 +215,16 @@ class Placement:
                 within.add(concat.output)
         return [(n, read) for n in self.nodes for read in set(inputs_of(n)) & within]
 
-    def needed(self, name: str, node: int) -> tuple[int, int]:
-        """Rows of a tensor that ``node`` reads, first and last but one."""
-        ranges = [self.input_rows(layer, read, node) for layer, read in self.readers(name)]
-        known = [r for r in ranges if r is not None]
-        return (min(r[0] for r in known), max(r[1] for r in known)) if known else (0, 0)
+    def needed(self, name: str, node: int) -> Area:
+        """Pixels of a tensor that ``node`` gets; the smallest rectangle that holds them."""
+        nodes = range(self._config.nodes) if self.gathers(name) else [node]
+        return Area.around(
+            self.inputs(layer, read, each) for layer, read in self.readers(name) for each in nodes
+        )
 
-    def held(self, root: str, node: int) -> tuple[int, int]:
-        """Rows of a root tensor that ``node`` has a place for; zeros outside the map included."""
-        ranges = [self.needed(name, node) for name in (root, *self.leaves(root))]
-        shares = [self.share(name, node) for name in self.leaves(root)]
-        ranges += [(s.first_row, s.end_row) for s in shares if not s.empty]
-        known = [r for r in ranges if r[0] < r[1]]
-        return (min(r[0] for r in known), max(r[1] for r in known)) if known else (0, 0)
-
-    def columns(self, root: str) -> tuple[int, int]:
-        """Columns of zeros on the left and on the right."""
-        left = right = 0
-        for name in (root, *self.leaves(root)):
-            for layer, _ in self.readers(name):
-                if isinstance(layer, Conv):
-                    left, right = max(left, layer.pads[1]), max(right, layer.pads[3])
-        return left, right
+    def held(self, root: str, node: int) -> Area:
+        """Pixels of a root tensor that ``node`` has a place for; zeros outside included."""
+        leaves = self.leaves(root)
+        areas = [self.needed(name, node) for name in (root, *leaves)]
+        shares = [self.share(name, node) for name in leaves]
+        return Area.around([*areas, *(share.area for share in shares if not share.empty)])

@@ -14,9 +14,10 @@ from hw.errors import UserError
 from hw.nfu.layouts import Op
 from sim.graph import Pool
 
+from .areas import Area
 from .emitter import Emitter
 from .maps import CentralMap
-from .windows import Patch, Windows, images_together, read_slot, write_slot
+from .windows import Patch, Windows, bands, images_together, read_slot, write_slot
 
 __all__ = ["emit_pool"]
 
@@ -24,13 +25,12 @@ __all__ = ["emit_pool"]
 def emit_pool(
     emitter: Emitter,
     node: Pool,
-    first_row: int,
-    end_row: int,
+    area: Area,
+    near: Area,
     source: CentralMap,
     target: CentralMap,
-    arrivals: int,
 ) -> None:
-    """Emit output rows ``first_row`` to ``end_row - 1`` of a pooling layer."""
+    """Emit ``area`` of the outputs of a pooling layer; ``near`` as for ``bands``."""
     extents = []
     for axis, (inputs, outputs) in enumerate(
         ((source.height, target.height), (source.width, target.width))
@@ -48,17 +48,20 @@ def emit_pool(
         return 1 if node.kind == "max" else region[0].divisor * region[1].divisor
 
     for rows, columns in sorted(regions, key=divisor):
-        first, end = max(rows.first, first_row), min(rows.first + rows.count, end_row)
-        if first >= end:
+        here = Area(_outputs(rows), _outputs(columns)).common(area)
+        if here.empty:
             continue
         shift, table = node.scales[divisor((rows, columns))]
         emitter.load_table(table)
-        start = rows.start + (first - rows.first) * node.strides[0]
         for block, blocks in _blocks(node, rows, columns, source, emitter.config):
             _emit_region(
-                emitter, node, source, target, (first, end, start), columns, rows.size,
-                (block, blocks), (shift, table.shift), arrivals,
+                emitter, node, source, target, here, near, (rows, columns), (block, blocks),
+                (shift, table.shift),
             )  # fmt: skip
+
+
+def _outputs(span: Span) -> range:
+    return range(span.first, span.first + span.count)
 
 
 def _blocks(
@@ -80,43 +83,46 @@ def _emit_region(
     node: Pool,
     source: CentralMap,
     target: CentralMap,
-    rows: tuple[int, int, int],
-    columns: Span,
-    height: int,
+    area: Area,
+    near: Area,
+    spans: tuple[Span, Span],
     part: tuple[int, int],
     shifts: tuple[int, int],
-    arrivals: int,
 ) -> None:
-    """Emit outputs of equal windows: ``rows`` are first, last but one, and where windows begin."""
+    """Emit ``area`` of outputs of equal windows, those of ``spans``."""
     config = emitter.config
-    first, end, start = rows
     block, blocks = part
-    windows = Windows((height, columns.size), node.strides)
-    most = _positions(windows, end - first, blocks, config)
-    for y in range(first, end, most):
-        positions = min(most, end - y)
+    height, width = (span.size for span in spans)
+    windows = Windows((height, width), node.strides)
+    most = _positions(windows, len(area.rows), blocks, config)
+    for (rows, columns), is_near in bands(area, near, most):
+        if not is_near:
+            emitter.wait()
+        y, x = (
+            span.start + (outputs.start - span.first) * stride
+            for span, outputs, stride in zip(spans, (rows, columns), node.strides, strict=True)
+        )
         together = images_together(
-            windows, positions, blocks, columns.count, int(blocks > 1), source.batch
+            windows, len(rows), blocks, len(columns), int(blocks > 1), source.batch
         )
         for n, images in split(source.batch, together):
-            patch = Patch(
-                windows, n, images, start + (y - first) * node.strides[0], columns.start,
-                positions, columns.count, block, blocks,
-            )  # fmt: skip
+            patch = Patch(windows, n, images, y, x, len(rows), len(columns), block, blocks)
             slot = nest(
                 Op.MAX if node.kind == "max" else Op.SUM,
                 [
                     Loop(count=height, nbin=blocks * config.ti, reduce=True),
-                    Loop(count=columns.size, nbin=patch.column * config.ti, reduce=True),
+                    Loop(count=width, nbin=patch.column * config.ti, reduce=True),
                     Loop(count=blocks, nbin=config.ti),
                     *patch.window_loops(config.ti),
                 ],
                 shift=shifts[0], scale=shifts[1],
             )  # fmt: skip
             emitter.emit(
-                read=read_slot(emitter, source, patch, 1, arrivals),
-                tile=Tile(slot, (1 << positions) - 1),
-                write=write_slot(target, patch, y, columns.first, block, blocks, 1, blocks),
+                read=read_slot(emitter, source, patch, 1),
+                tile=Tile(slot, (1 << len(rows)) - 1),
+                write=write_slot(
+                    target, patch, rows.start, columns.start, block, blocks, 1, blocks
+                ),
             )
 
 

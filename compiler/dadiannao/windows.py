@@ -6,14 +6,16 @@ every column, the rows of its own windows, and a window is contiguous: (x, y, bl
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from hw.dadiannao.assembler import Loop, Read, RowLoop, Write, row_levels
 from hw.dadiannao.isa import ROW_LEVELS, ReadOp
 
-from .emitter import Emitter
+from .areas import Area, common, inside
+from .emitter import Arrival, Emitter
 from .maps import CentralMap
 
-__all__ = ["Patch", "Windows", "read_slot", "tile_masks", "write_slot"]
+__all__ = ["Band", "Patch", "Windows", "bands", "read_slot", "tile_masks", "write_slot"]
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,33 @@ class Patch:
         ]  # fmt: skip
 
 
+class Band(NamedTuple):
+    """Outputs that tiles make together, a row each; whether their inputs are all here."""
+
+    area: Area
+    near: bool
+
+
+def bands(area: Area, near: Area, most: int) -> list[Band]:
+    """Cut ``area`` of some outputs into bands of ``most`` rows.
+
+    Those of which the node has all inputs itself, in the rectangle ``near``, come first: others
+    send the rest meanwhile.
+    """
+    result = []
+    for y in range(area.rows.start, area.rows.stop, most):
+        rows = range(y, min(y + most, area.rows.stop))
+        within = common(area.columns, near.columns) if inside(rows, near.rows) else range(0)
+        if not within:
+            within = range(area.columns.start, area.columns.start)
+        result += [
+            Band(Area(rows, range(area.columns.start, within.start)), False),
+            Band(Area(rows, within), True),
+            Band(Area(rows, range(within.stop, area.columns.stop)), False),
+        ]
+    return sorted((band for band in result if not band.area.empty), key=lambda band: not band.near)
+
+
 def tile_masks(windows: Windows, positions: int, groups: int) -> list[int]:
     """Which tiles get each row of inputs, where tile p * groups + q has the windows of row p."""
     each = [((1 << groups) - 1) << (p * groups) for p in range(positions)]
@@ -108,9 +137,14 @@ def tile_masks(windows: Windows, positions: int, groups: int) -> list[int]:
 
 
 def read_slot(
-    emitter: Emitter, source: CentralMap, patch: Patch, groups: int, arrivals: int
+    emitter: Emitter,
+    source: CentralMap,
+    patch: Patch,
+    groups: int,
+    arrival: Arrival | None = None,
 ) -> Read:
-    """The read slot that brings a patch into the tiles."""
+    """The read slot that brings a patch into the tiles, once there is ``arrival``."""
+    node, arrivals = (arrival if emitter.is_late("read", arrival) else None) or (0, 0)
     windows = patch.windows
     mask = emitter.masks(tile_masks(windows, patch.positions, groups))
     loops = [RowLoop(count=patch.blocks, rows=1)]
@@ -126,7 +160,7 @@ def read_slot(
     loops.append(RowLoop(count=width, rows=columns * source.pitch))
     loops.append(RowLoop(count=patch.images, rows=source.image_pitch))
     return Read(
-        ReadOp.BROADCAST, bank=source.bank, mask=mask, arrivals=arrivals,
+        ReadOp.BROADCAST, bank=source.bank, mask=mask, source=node, arrivals=arrivals,
         address=source.at(patch.n, patch.y, patch.x, patch.block), levels=row_levels(loops),
     )  # fmt: skip
 

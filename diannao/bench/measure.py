@@ -205,5 +205,5 @@ def record(program: Program, run: Execution | Estimate, memory: MemorySettings) 
     active = sum(activity.active for activity in run.layers.values())
     assert run.cycles is not None
     source = run.source if isinstance(run, Execution) else "model"
-    entry.count(Activity(run.cycles, active, dict(stalls), run.bytes), source)
+    entry.count(Activity(run.cycles, active, dict(stalls), run.bytes), source, {})
     return entry

@@ -197,8 +197,11 @@ class Centre(wiring.Component):
         connect(m, flipped(self.receive), receiver.i)
         m.d.comb += [
             sender.number.eq(self.number),
-            sender.arrived.eq(receiver.arrived),
-            reader.arrived.eq(receiver.arrived),
+            *(
+                counts.eq(count)
+                for user in (sender, reader)
+                for counts, count in zip(user.arrived, receiver.arrived, strict=True)
+            ),
         ]
 
         # Supervision.
@@ -306,6 +309,8 @@ class Centre(wiring.Component):
             with m.If(tile.busy):
                 m.d.comb += events.tag.eq(tile.tag)
                 m.d.sync += tag.eq(tile.tag)
+        with m.If(supervisor.go):
+            m.d.sync += tag.eq(0)
         with m.If(~supervisor.busy):
             m.d.comb += stall.eq(Stall.IDLE)
         with m.Elif(Cat(tile.step for tile in tiles).any()):

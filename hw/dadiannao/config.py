@@ -55,6 +55,9 @@ class NodeConfig:
     clock_mhz : clock that times and rates are quoted for
     link_latency : cycles of a link between nodes
     link_bandwidth : bytes per 1000 cycles of such a link
+    link_buffer : flits of each virtual channel that wait at the end of a link, and between node and
+        router; the default lets one virtual channel use all of a link of the default latency, and
+        nodes send in all directions at a time (see docs/mesh.md)
     """
 
     name: str = "custom"
@@ -98,6 +101,7 @@ class NodeConfig:
     clock_mhz: int = 606
     link_latency: int = 49
     link_bandwidth: int = 10561
+    link_buffer: int = 68
 
     def __post_init__(self):
         def check(field: str, ok: bool, rule: str):
@@ -159,6 +163,7 @@ class NodeConfig:
         check("link_bandwidth", 16 <= self.link_bandwidth <= 1 << 20, "16 to 1048576")
         check("aggregate", not (self.aggregate and self.drop), "false, as drop is not 0")
         check("training", self.aggregate or not self.training, "false without aggregate")
+        check("link_buffer", 2 <= self.link_buffer <= 256, "2 to 256")
         _ = self.core, self.mesh  # their rules are ours
 
     def replace(self, **changes) -> "NodeConfig":
@@ -203,6 +208,7 @@ class NodeConfig:
         return MeshConfig(
             rows=self.rows, columns=self.columns, data_width=data_width,
             link_latency=self.link_latency, link_interval=interval.limit_denominator(1024),
+            local_depth=self.link_buffer, link_depth=self.link_buffer,
         )  # fmt: skip
 
     @property

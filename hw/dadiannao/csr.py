@@ -122,7 +122,10 @@ _LAYOUT = {
         "columns": (4, 4, "columns of the mesh"),
         "clock_mhz": (8, 14, "clock that rates are quoted for"),
     },
-    ("CONFIG_LINK", 0x108, "latency of the links"): {"link_latency": (0, 11, "cycles")},
+    ("CONFIG_LINK", 0x108, "links"): {
+        "link_latency": (0, 11, "latency in cycles"),
+        "link_buffer": (11, 9, "flits of a virtual channel at the end of a link"),
+    },
     ("CONFIG_LINK_RATE", 0x10C, "bandwidth of the links"): {
         "link_bandwidth": (0, 21, "bytes per 1000 cycles"),
     },

@@ -176,6 +176,7 @@ class Read:
     op: ReadOp
     bank: int = 0
     mask: int = 0
+    source: int = 0
     address: int = 0
     tiles: int = 0
     arrivals: int = 0
@@ -213,6 +214,7 @@ class Send:
     bank: int = 0
     to_bank: int = 0
     node: int = 0
+    source: int = 0
     address: int = 0
     to_address: int = 0
     arrivals: int = 0

@@ -160,10 +160,12 @@ class ReadOp(enum.Enum, shape=4):
 
     BROADCAST  rows of the central memory into the NBin of tiles
     MASK       ``tiles`` becomes entry ``mask`` of the mask table
+    WAIT       nothing but to wait, as BROADCAST does
     """
 
     BROADCAST = 1
     MASK = 2
+    WAIT = 3
 
 
 class ReadSlot(data.Struct):
@@ -171,14 +173,15 @@ class ReadSlot(data.Struct):
 
     Each row goes to the tiles in an entry of the mask table, which starts at ``mask`` and moves
     with the loops, so that tiles with neighbouring windows share the broadcast of common rows. The
-    slot waits until ``arrivals`` rows have come from other nodes since the program's start.
+    slot, and so those behind it, waits until ``arrivals`` rows have come from node ``source`` since
+    the program's start. Rows of one node arrive in the order in which it sends them.
     """
 
     op: ReadOp
     bank: unsigned(1)
     reserved: unsigned(19)
     mask: unsigned(8)
-    reserved_2: unsigned(8)
+    source: unsigned(8)
     address: unsigned(24)
     tiles: unsigned(64)
     arrivals: unsigned(32)
@@ -254,16 +257,22 @@ class WriteSlot(data.Struct):
 
 
 class SendOp(enum.Enum, shape=4):
-    """Operation of the send slot."""
+    """Operation of the send slot.
+
+    SEND  rows to another node
+    WAIT  nothing but to wait, as SEND does
+    """
 
     SEND = 1
+    WAIT = 2
 
 
 class SendSlot(data.Struct):
     """Rows of ``bank`` into ``to_bank`` of node ``node``, which counts them as arrivals.
 
-    The rows of the innermost loop travel as one packet. The slot waits until ``arrivals`` rows have
-    come from other nodes since the program's start, so that a node can pass on what it was sent.
+    The rows of the innermost loop travel as one packet. The slot, and so those behind it, waits
+    until ``arrivals`` rows have come from node ``source`` since the program's start, so that a node
+    can pass on what it was sent.
     """
 
     op: SendOp
@@ -271,7 +280,8 @@ class SendSlot(data.Struct):
     to_bank: unsigned(1)
     reserved: unsigned(10)
     node: unsigned(8)
-    reserved_2: unsigned(16)
+    source: unsigned(8)
+    reserved_2: unsigned(8)
     address: unsigned(24)
     to_address: unsigned(24)
     reserved_3: unsigned(8)
@@ -313,4 +323,4 @@ class ErrorCode(enum.Enum, shape=8):
     TILE_RANGE = 13
     """A tile or an entry of the mask table that does not exist, or no tile at all."""
     NODE_RANGE = 14
-    """SEND to a node that does not exist, or to itself."""
+    """A node that does not exist: to send to (as is the node itself), or to wait for."""

@@ -1,11 +1,11 @@
 """What nodes send each other: a head that says where rows go, then the rows."""
 
-from amaranth.hdl import signed, unsigned
+from amaranth.hdl import Value, signed, unsigned
 from amaranth.lib import data
 
 from .config import NodeConfig
 
-__all__ = ["HeadLayout", "head_words", "row_words"]
+__all__ = ["HeadLayout", "head_words", "node_number", "row_words"]
 
 
 class HeadLayout(data.StructLayout):
@@ -28,3 +28,8 @@ def head_words(config: NodeConfig) -> int:
 def row_words(config: NodeConfig) -> int:
     """Words of the mesh that a row takes."""
     return config.row_bits // config.mesh.data_width
+
+
+def node_number(config: NodeConfig, place: data.View) -> Value:
+    """The number of the node at ``place`` (hw.mesh PlaceLayout): nodes count along the rows."""
+    return (place.y * config.columns + place.x)[: max(1, (config.nodes - 1).bit_length())]

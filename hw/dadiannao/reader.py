@@ -37,7 +37,7 @@ class Reader(wiring.Component):
     Members
     -------
     i : In(stream(QueuedLayout(ReadSlot))), the queue
-    arrived : In(32), rows that have come from other nodes
+    arrived : In(32).array(nodes), rows that have come from each node
     read : Out(stream(CentralRowLayout))
     row : In(stream(row_bits))
     o : Out(stream(BroadcastLayout))
@@ -49,7 +49,7 @@ class Reader(wiring.Component):
     """
 
     i: stream.Interface
-    arrived: Signal
+    arrived: Any
     read: stream.Interface
     row: stream.Interface
     o: stream.Interface
@@ -65,7 +65,7 @@ class Reader(wiring.Component):
         super().__init__(
             {
                 "i": In(stream.Signature(QueuedLayout(ReadSlot))),
-                "arrived": In(32),
+                "arrived": In(32).array(config.nodes),
                 "read": Out(stream.Signature(CentralRowLayout(config))),
                 "row": In(stream.Signature(unsigned(config.row_bits))),
                 "o": Out(stream.Signature(BroadcastLayout(config))),
@@ -91,18 +91,23 @@ class Reader(wiring.Component):
         )
         known = Signal(config.masks)
         bank, pc = Signal(), Signal(32, reset_less=True)
-        defines, bad_mask, late = Signal(), Signal(), Signal()
+        defines, waits = Signal(), Signal()
+        bad_mask, nobody, late = Signal(), Signal(), Signal()
         m.d.comb += [
             defines.eq(slot.op == ReadOp.MASK),
             bad_mask.eq(defines & ((slot.mask > config.masks - 1) | bad_tiles(config, slot.tiles))),
-            late.eq(slot.arrivals > self.arrived),
-            self.waiting.eq(self.i.valid & ~defines & late & ~rows.o.valid),
-            rows.i.valid.eq(self.i.valid & ~defines & ~late),
+            waits.eq(slot.op == ReadOp.WAIT),
+            nobody.eq(~defines & (slot.source > config.nodes - 1)),
+            late.eq(nobody | (slot.arrivals > Array(self.arrived)[slot.source])),
+            self.waiting.eq(self.i.valid & ~defines & ~nobody & late & ~rows.o.valid),
+            rows.i.valid.eq(self.i.valid & ~defines & ~waits & ~late),
         ]
         with m.If(defines):
             m.d.comb += self.i.ready.eq(~rows.o.valid & ~bad_mask)
             with m.If(self.i.valid & self.i.ready):
                 m.d.sync += [table[slot.mask].eq(slot.tiles), known.bit_select(slot.mask, 1).eq(1)]
+        with m.Elif(waits):
+            m.d.comb += self.i.ready.eq(~late)
         with m.Else():
             m.d.comb += self.i.ready.eq(rows.i.ready & ~late)
             with m.If(self.i.valid & self.i.ready):
@@ -125,7 +130,8 @@ class Reader(wiring.Component):
             masks.i.valid.eq(good & self.read.ready),
             rows.o.ready.eq(good & self.read.ready & masks.i.ready),
             self.done.eq(
-                (rows.o.valid & rows.o.ready & row.last) | (self.i.valid & self.i.ready & defines)
+                (rows.o.valid & rows.o.ready & row.last)
+                | ((defines | waits) & self.i.valid & self.i.ready)
             ),
         ]
 
@@ -145,10 +151,10 @@ class Reader(wiring.Component):
             m.d.comb += [self.error.eq(1), self.code.eq(ErrorCode.CENTRAL_RANGE)]
         with m.Elif(rows.o.valid & unknown):
             m.d.comb += [self.error.eq(1), self.code.eq(ErrorCode.TILE_RANGE)]
-        with m.Elif(self.i.valid & bad_mask & ~rows.o.valid):
+        with m.Elif(self.i.valid & (bad_mask | nobody) & ~rows.o.valid):
             m.d.comb += [
                 self.error.eq(1),
-                self.code.eq(ErrorCode.TILE_RANGE),
+                self.code.eq(Mux(nobody, ErrorCode.NODE_RANGE, ErrorCode.TILE_RANGE)),
                 self.pc.eq(self.i.payload.pc),
             ]
         return m

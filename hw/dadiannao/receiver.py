@@ -1,13 +1,15 @@
 """The receiver: puts rows from other nodes into the central memories."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from typing import Any
+
+from amaranth.hdl import Array, Cat, Module, Mux, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..mesh.channel import WordLayout
 from .config import NodeConfig
 from .layouts import CentralWriteLayout
-from .packets import HeadLayout, head_words, row_words
+from .packets import HeadLayout, head_words, node_number, row_words
 
 __all__ = ["Receiver"]
 
@@ -26,12 +28,12 @@ class Receiver(wiring.Component):
     -------
     i : In(stream(hw.mesh WordLayout))
     write : Out(stream(CentralWriteLayout))
-    arrived : Out(32), rows written since the last reset
+    arrived : Out(32).array(nodes), rows from each node that are written since the last reset
     """
 
     i: stream.Interface
     write: stream.Interface
-    arrived: Signal
+    arrived: Any
 
     def __init__(self, *, config: NodeConfig):
         self._config = config
@@ -39,7 +41,7 @@ class Receiver(wiring.Component):
             {
                 "i": In(stream.Signature(WordLayout(config.mesh))),
                 "write": Out(stream.Signature(CentralWriteLayout(config))),
-                "arrived": Out(32),
+                "arrived": Out(32).array(config.nodes),
             }
         )
 
@@ -48,6 +50,9 @@ class Receiver(wiring.Component):
         config = self._config
         heads, words, width = head_words(config), row_words(config), config.mesh.data_width
         word = self.i.payload
+        # One counter is read, and written, per row: that of the node that the row comes from.
+        source = node_number(config, word.node)
+        total = Array(self.arrived)[source]
 
         # Words of the head, and those of a row but its last one, are kept.
         collected = Signal(heads * width, reset_less=True)
@@ -87,7 +92,7 @@ class Receiver(wiring.Component):
                         with m.If(~final):
                             m.d.sync += kept.eq(Cat(kept, word.data)[width:])
                     with m.If(final):
-                        m.d.sync += [address.eq(address + step), self.arrived.eq(self.arrived + 1)]
+                        m.d.sync += [address.eq(address + step), total.eq(total + 1)]
                         with m.If(word.last):
                             m.next = "HEAD"
         row = Cat(kept, word.data) if words > 1 else word.data

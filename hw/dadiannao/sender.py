@@ -10,7 +10,7 @@ from ..bus.streams import Queue
 from ..mesh.channel import PlaceLayout, WordLayout
 from ..program.decoder import QueuedLayout
 from .config import NodeConfig
-from .isa import ErrorCode, SendSlot
+from .isa import ErrorCode, SendOp, SendSlot
 from .layouts import CentralRowLayout
 from .packets import HeadLayout, head_words, row_words
 from .ranges import bad_row
@@ -52,7 +52,7 @@ class Sender(wiring.Component):
     -------
     number : In(range(nodes)), of this node; constant
     i : In(stream(QueuedLayout(SendSlot))), the queue
-    arrived : In(32), rows that have come from other nodes
+    arrived : In(32).array(nodes), rows that have come from each node
     read : Out(stream(CentralRowLayout))
     row : In(stream(row_bits))
     o : Out(stream(hw.mesh WordLayout))
@@ -65,7 +65,7 @@ class Sender(wiring.Component):
 
     number: Signal
     i: stream.Interface
-    arrived: Signal
+    arrived: Any
     read: stream.Interface
     row: stream.Interface
     o: stream.Interface
@@ -82,7 +82,7 @@ class Sender(wiring.Component):
             {
                 "number": In(range(max(2, config.nodes))),
                 "i": In(stream.Signature(QueuedLayout(SendSlot))),
-                "arrived": In(32),
+                "arrived": In(32).array(config.nodes),
                 "read": Out(stream.Signature(CentralRowLayout(config))),
                 "row": In(stream.Signature(unsigned(config.row_bits))),
                 "o": Out(stream.Signature(WordLayout(config.mesh))),
@@ -107,15 +107,19 @@ class Sender(wiring.Component):
         step = Signal.like(slot.levels[0].step, reset_less=True)
         node = Signal(range(max(2, config.nodes)), reset_less=True)
         pc = Signal(32, reset_less=True)
-        nobody, late = Signal(), Signal()
+        waits, nobody, late = Signal(), Signal(), Signal()
         m.d.comb += [
-            nobody.eq((slot.node > config.nodes - 1) | (slot.node == self.number)),
-            late.eq(slot.arrivals > self.arrived),
+            waits.eq(slot.op == SendOp.WAIT),
+            nobody.eq(
+                (~waits & ((slot.node > config.nodes - 1) | (slot.node == self.number)))
+                | (slot.source > config.nodes - 1)
+            ),
+            late.eq(slot.arrivals > Array(self.arrived)[slot.source]),
             self.waiting.eq(self.i.valid & ~nobody & late & ~rows.o.valid),
-            rows.i.valid.eq(self.i.valid & ~nobody & ~late),
-            self.i.ready.eq(rows.i.ready & ~nobody & ~late),
+            rows.i.valid.eq(self.i.valid & ~waits & ~nobody & ~late),
+            self.i.ready.eq((waits | rows.i.ready) & ~nobody & ~late),
         ]
-        with m.If(self.i.valid & self.i.ready):
+        with m.If(rows.i.valid & rows.i.ready):
             m.d.sync += [
                 bank.eq(slot.bank),
                 to_bank.eq(slot.to_bank),

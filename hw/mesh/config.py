@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass, fields
 from fractions import Fraction
+from itertools import pairwise
 
 from ..diannao.config import ConfigError
 from .port import OFFSETS, Port
@@ -114,6 +115,19 @@ class MeshConfig:
     def number(self, x: int, y: int) -> int:
         """Nodes are counted along the rows."""
         return y * self.columns + x
+
+    def way(self, sender: int, receiver: int) -> list[tuple[int, int]]:
+        """Links of a packet, as the numbers of both nodes: along the row first."""
+        y, x = divmod(sender, self.columns)
+        to_y, to_x = divmod(receiver, self.columns)
+        nodes = [sender]
+        while (x, y) != (to_x, to_y):
+            if x != to_x:
+                x += 1 if to_x > x else -1
+            else:
+                y += 1 if to_y > y else -1
+            nodes.append(self.number(x, y))
+        return list(pairwise(nodes))
 
     def depth(self, port: Port) -> int:
         """Flits per virtual channel behind ``port``, which are the credits of its sender."""

@@ -1,11 +1,15 @@
 """Programs of a machine of several nodes."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
 from hw.dadiannao.config import NodeConfig
 from sim.program import Program
+
+from .accesses import accesses
 
 __all__ = ["MachineProgram"]
 
@@ -21,11 +25,14 @@ class MachineProgram(Program):
     ----------
     config : machine it was compiled for
     others : (address, words) of the programs of nodes 1 and on
+    begin : instructions of every node before its first layer: synapses and inputs are there, and
+        the nodes have met
     sb_rows, central_rows : in use, of every tile and of the fuller central memory, by node
     """
 
     config: NodeConfig  # pyright: ignore[reportIncompatibleVariableOverride]
     others: list[tuple[int, np.ndarray]] = field(default_factory=list)
+    begin: list[int] = field(default_factory=list)
     sb_rows: list[int] = field(default_factory=list)
     central_rows: list[int] = field(default_factory=list)
 
@@ -33,6 +40,10 @@ class MachineProgram(Program):
     def nodes(self) -> list[tuple[int, np.ndarray]]:
         """(address, words) of the program of every node."""
         return [(self.address, self.words), *self.others]
+
+    @cached_property
+    def accesses(self) -> Mapping[int, Mapping[str, int]]:
+        return accesses(self.config, [words for _, words in self.nodes])
 
     def memory(self) -> np.ndarray:
         """A fresh memory (uint8) with image and all programs in place."""

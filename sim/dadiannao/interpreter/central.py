@@ -33,10 +33,12 @@ class Central:
         self._known = np.zeros(shape, dtype=bool)
         self._writer = np.full(shape, _NOBODY, dtype=np.int8)
         self._readers = np.zeros(shape, dtype=np.int8)  # a bit per unit
-        self._arrival = np.zeros(shape, dtype=np.int64)  # which arrival the row is, from 1
+        # Which arrival the row is, from 1, and of which node; 0 if it has not been sent.
+        self._arrival = np.zeros(shape, dtype=np.int64)
+        self._source = np.zeros(shape, dtype=np.int64)
         self._touched: list[tuple[int, np.ndarray]] = []
-        self.arrivals = 0
-        self.waited = 0  # arrivals that any slot has waited for
+        self.arrivals = np.zeros(config.nodes, dtype=np.int64)  # by the node that sends
+        self.waited = np.zeros(config.nodes, dtype=np.int64)  # for which any slot has waited
 
     def keep(self, before: "Central") -> None:
         """Take over all rows."""
@@ -59,8 +61,11 @@ class Central:
                 ErrorCode.CENTRAL_RANGE,
             )  # fmt: skip
 
-    def read(self, unit: str, bank: int, at: np.ndarray, arrivals: int, pc: int) -> np.ndarray:
-        """(rows, Ti) content of the rows ``at``; ``arrivals`` is what the slot has waited for."""
+    def read(self, unit: str, bank: int, at: np.ndarray, waited: np.ndarray, pc: int) -> np.ndarray:
+        """(rows, Ti) content of the rows ``at``.
+
+        ``waited`` are the arrivals from each node that the unit has waited for.
+        """
         self._check_range(at, pc)
         if not self._known[bank, at].all():
             row = at[~self._known[bank, at]][0]
@@ -68,12 +73,14 @@ class Central:
         writer = self._writer[bank, at]
         if ((writer != _NOBODY) & (writer != _UNITS[unit])).any():
             raise NodeError(self._node, pc, f"{unit} needs a fence after what it reads is written")
-        early = self._arrival[bank, at] > arrivals
+        known = waited[self._source[bank, at]]
+        early = self._arrival[bank, at] > known
         if early.any():
+            row = at[early][0]
             raise NodeError(
                 self._node, pc,
-                f"row {at[early][0]} of bank {bank} comes as arrival "
-                f"{self._arrival[bank, at][early][0]}, but {unit} waits for {arrivals} only",
+                f"row {row} of bank {bank} comes as arrival {self._arrival[bank, row]} from node "
+                f"{self._source[bank, row]}, but {unit} waits for {known[early][0]} only",
             )  # fmt: skip
         self._readers[bank, at] |= 1 << _UNITS[unit]
         self._touched.append((bank, at))
@@ -85,21 +92,22 @@ class Central:
         writer = self._writer[bank, at]
         if ((writer != _NOBODY) & (writer != _UNITS[unit])).any() or self._readers[bank, at].any():
             raise NodeError(self._node, pc, f"{unit} needs a fence before it overwrites rows")
-        if (self._arrival[bank, at] > self.waited).any():
+        if (self._arrival[bank, at] > self.waited[self._source[bank, at]]).any():
             raise NodeError(self._node, pc, f"{unit} overwrites what another node has sent already")
         self._put(bank, at, rows)
         self._arrival[bank, at] = 0
         self._writer[bank, at] = _UNITS[unit]
         self._touched.append((bank, at))
 
-    def receive(self, bank: int, at: np.ndarray, rows: np.ndarray, pc: int) -> None:
-        """Rows that another node sends (its instruction at ``pc``)."""
+    def receive(self, source: int, bank: int, at: np.ndarray, rows: np.ndarray, pc: int) -> None:
+        """Rows that node ``source`` sends (its instruction at ``pc``)."""
         self._check_range(at, pc)
         if (self._writer[bank, at] != _NOBODY).any() or self._readers[bank, at].any():
             raise NodeError(self._node, pc, "rows are sent where the node works without a fence")
         self._put(bank, at, rows)
-        self._arrival[bank, at] = self.arrivals + 1 + np.arange(len(at))
-        self.arrivals += len(at)
+        self._arrival[bank, at] = self.arrivals[source] + 1 + np.arange(len(at))
+        self._source[bank, at] = source
+        self.arrivals[source] += len(at)
 
     def _put(self, bank: int, at: np.ndarray, rows: np.ndarray) -> None:
         if len(np.unique(at)) == len(at):

@@ -68,8 +68,10 @@ class Machine:
             raise ValueError(f"{self._config.nodes} programs must be given, not {len(programs)}")
         runs: list[_Run] = []
 
-        def deliver(node: int, bank: int, at: np.ndarray, rows: np.ndarray, pc: int) -> None:
-            runs[node].node.central.receive(bank, at, rows, pc)
+        def deliver(
+            source: int, node: int, bank: int, at: np.ndarray, rows: np.ndarray, pc: int
+        ) -> None:
+            runs[node].node.central.receive(source, bank, at, rows, pc)
 
         ends = [address + size for address, size in programs]
         memory = Memory(self._memory, range(min(address for address, _ in programs), max(ends)))
@@ -86,9 +88,10 @@ class Machine:
         while not all(run.ended for run in runs):
             if not any(run.advance() for run in runs):
                 stuck = next(run for run in runs if not run.ended)
+                source, missing = next(iter(stuck.missing.items()))
                 raise NodeError(
                     stuck.number, stuck.pc,
-                    f"waits for {stuck.missing} rows more than other nodes send",
+                    f"waits for {missing} rows more than node {source} sends",
                     ErrorCode.WATCHDOG,
                 )  # fmt: skip
         return Statistics([run.node.layers for run in runs], sum(run.pc for run in runs))
@@ -112,10 +115,9 @@ class _Run:
         self._next = 0
 
     @property
-    def missing(self) -> int:
-        """Rows that the next instruction still waits for."""
-        instruction = self._instructions[self._next]
-        return self.node.blocked(instruction) - self.node.central.arrivals
+    def missing(self) -> dict[int, int]:
+        """Rows that the next instruction still waits for, by the node that sends them."""
+        return self.node.missing(self._instructions[self._next], self.pc)
 
     def advance(self) -> bool:
         """Execute instructions until one has to wait, or the program ends; whether any was."""
@@ -128,7 +130,7 @@ class _Run:
                 raise NodeError(
                     self.number, self.pc, "the program must have an END", ErrorCode.END_OF_PROGRAM
                 )
-            if self.missing > 0:
+            if self.missing:
                 break
             instruction = self._instructions[self._next]
             self.node.execute(instruction, self.pc)

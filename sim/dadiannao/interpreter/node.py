@@ -8,7 +8,7 @@ import numpy as np
 
 from hw.dadiannao.assembler import Instruction, Load, Read, Send, Store, Tile, TileNest, Write
 from hw.dadiannao.config import NodeConfig
-from hw.dadiannao.isa import ErrorCode, LoadOp, ReadOp
+from hw.dadiannao.isa import ErrorCode, LoadOp, ReadOp, SendOp
 from hw.diannao.isa import ErrorCode as CoreErrorCode
 from hw.nfu.layouts import Held, Op
 from sim.interpreter.errors import ExecutionError
@@ -55,7 +55,7 @@ class Node:
     config : the machine
     number : of the node
     memory : the host's
-    deliver : called with (node, bank, rows' addresses, rows, pc) for what this node sends
+    deliver : called with (this node, node, bank, rows' addresses, rows, pc) for what it sends
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Node:
         config: NodeConfig,
         number: int,
         memory: Memory,
-        deliver: Callable[[int, int, np.ndarray, np.ndarray, int], None],
+        deliver: Callable[[int, int, int, np.ndarray, np.ndarray, int], None],
     ):
         self._config = config
         self._number = number
@@ -72,7 +72,7 @@ class Node:
         self.central = Central(config, number)
         self._tiles = [tile.Tile(config, number) for _ in range(config.tiles)]
         self._masks: dict[int, int] = {}
-        self._waited = {"read": 0, "send": 0}
+        self._waited = {unit: np.zeros(config.nodes, dtype=np.int64) for unit in ("read", "send")}
         self.layers: dict[int, LayerStatistics] = {}
 
     def keep(self, before: "Node") -> None:
@@ -81,19 +81,39 @@ class Node:
         for mine, other in zip(self._tiles, before._tiles, strict=True):
             mine.keep(other)
 
-    def blocked(self, instruction: Instruction) -> int:
-        """Rows that have to arrive before ``instruction`` can run to its end."""
-        slots = (instruction.read, instruction.send)
-        return max((slot.arrivals for slot in slots if slot is not None), default=0)
+    def missing(self, instruction: Instruction, pc: int) -> dict[int, int]:
+        """Rows by node that have to arrive before ``instruction`` can run to its end."""
+        rows: dict[int, int] = {}
+        for slot in (instruction.read, instruction.send):
+            if slot is None or (isinstance(slot, Read) and slot.op == ReadOp.MASK):
+                continue
+            if slot.source >= self._config.nodes:
+                self._fail(
+                    pc, f"there are {self._config.nodes} nodes to wait for, no node {slot.source}",
+                    ErrorCode.NODE_RANGE,
+                )  # fmt: skip
+            more = slot.arrivals - int(self.central.arrivals[slot.source])
+            if more > 0:
+                rows[slot.source] = max(more, rows.get(slot.source, 0))
+        return rows
+
+    def _wait(self, unit: str, slot: Read | Send) -> np.ndarray:
+        """What ``unit`` has waited for, with ``slot``."""
+        for waited in (self._waited[unit], self.central.waited):
+            waited[slot.source] = max(waited[slot.source], slot.arrivals)
+        return self._waited[unit]
 
     def execute(self, instruction: Instruction, pc: int) -> None:
         """Run all slots of an instruction."""
         layer = self.layers.setdefault(instruction.tag, LayerStatistics())
-        self.central.waited = max(self.central.waited, self.blocked(instruction))
         if instruction.fence:
+            for each in self._tiles:
+                each.settle()
             self.central.fence()
             for each in self._tiles:
                 each.fence()
+            for waited in self._waited.values():
+                waited[:] = self.central.waited
         if instruction.load is not None:
             self._load(instruction.load, layer, pc)
         if instruction.store is not None:
@@ -110,6 +130,7 @@ class Node:
     def end(self, pc: int) -> None:
         """The program has ended: nothing may be left."""
         for number, each in enumerate(self._tiles):
+            each.settle()
             if each.finished:
                 self._fail(pc, f"{each.finished} finished rows of tile {number} were never written")
             if each.unread:
@@ -187,7 +208,7 @@ class Node:
             self._fail(
                 pc, f"the loops have {len(at)} rows, the runs {count * per_run}", ErrorCode.WATCHDOG
             )
-        rows = self.central.read("store", slot.bank, at, 0, pc)
+        rows = self.central.read("store", slot.bank, at, np.zeros(self._config.nodes), pc)
         content = np.ascontiguousarray(rows).view(np.uint8).reshape(count, -1)[:, : runs.run]
         try:
             self._memory.store(runs, content, pc)
@@ -204,12 +225,14 @@ class Node:
             self._numbers(slot.tiles, pc)
             self._masks[slot.mask] = slot.tiles
             return
-        self._waited["read"] = max(self._waited["read"], slot.arrivals)
+        waited = self._wait("read", slot)
+        if slot.op == ReadOp.WAIT:
+            return
         at = addresses(slot.address, slot.levels)
         entries = addresses(slot.mask, slot.levels, "mask_step")
         unset = np.flatnonzero(~np.isin(entries, list(self._masks)))
         asked = at[: unset[0] + 1] if len(unset) else at  # rows up to the first without tiles
-        rows = self.central.read("read", slot.bank, asked, self._waited["read"], pc)
+        rows = self.central.read("read", slot.bank, asked, waited, pc)
         if len(unset):
             entry = int(entries[unset[0]])
             self._check_mask(entry, pc)
@@ -261,6 +284,7 @@ class Node:
             last = len(at) - (turns - 1) * turn - position * slot.burst
             count = (turns - 1) * slot.burst + min(max(last, 0), slot.burst)
             each = self._tiles[number]
+            each.settle()
             if count > each.finished:
                 self._fail(
                     pc, f"tile {number} must have finished {count} rows, not {each.finished}",
@@ -276,14 +300,16 @@ class Node:
     # Mesh
 
     def _send(self, slot: Send, layer: LayerStatistics, pc: int) -> None:
+        waited = self._wait("send", slot)
+        if slot.op == SendOp.WAIT:
+            return
         if slot.node >= self._config.nodes or slot.node == self._number:
             self._fail(
                 pc, f"rows go to another one of {self._config.nodes} nodes, not to {slot.node}",
                 ErrorCode.NODE_RANGE,
             )  # fmt: skip
-        self._waited["send"] = max(self._waited["send"], slot.arrivals)
         at = addresses(slot.address, slot.levels)
-        rows = self.central.read("send", slot.bank, at, self._waited["send"], pc)
+        rows = self.central.read("send", slot.bank, at, waited, pc)
         there = addresses(slot.to_address, slot.levels, "to_step")
-        self._deliver(slot.node, slot.to_bank, there, rows, pc)
+        self._deliver(self._number, slot.node, slot.to_bank, there, rows, pc)
         layer.rows_sent += len(at)

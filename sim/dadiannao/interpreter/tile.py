@@ -31,6 +31,7 @@ class Tile:
         self._loaded = np.zeros(config.sb_rows, dtype=bool)
         self._nfu = TileNfu(config.core)
         self._updated = np.zeros(config.sb_rows, dtype=bool)
+        self._queue: deque[tuple[Nest, int]] = deque()
         self._outputs: deque[np.ndarray] = deque()
         self.finished = 0
 
@@ -49,8 +50,9 @@ class Tile:
         self._updated[:] = False
 
     def append(self, rows: np.ndarray) -> None:
-        """Rows of neurons for NBin."""
+        """Rows of neurons for NBin; nests that have waited for them run."""
         self._nbin.append(rows.reshape(-1))
+        self._advance()
 
     @property
     def unread(self) -> int:
@@ -58,8 +60,27 @@ class Tile:
         return self._nbin.head - self._nbin.tail
 
     def run(self, slot: TileNest, pc: int) -> Nest:
-        """Run a nest; its outputs wait for ``take``."""
+        """Run a nest, once all its neurons are there; its outputs wait for ``take``."""
         nest = Nest(slot)
+        self._queue.append((nest, pc))
+        self._advance()
+        return nest
+
+    def settle(self) -> None:
+        """All nests must end now: raises what the first one that cannot lacks."""
+        while self._queue:
+            self._execute(*self._queue.popleft())
+
+    def _advance(self) -> None:
+        while self._queue:
+            nest, _ = self._queue[0]
+            if nest.reads_nbin and nest.span("nbin")[1] + self._core.ti > self.unread:
+                return
+            self._execute(*self._queue.popleft())
+
+    def _execute(self, nest: Nest, pc: int) -> None:
+        slot = nest.slot
+        assert isinstance(slot, TileNest)
         try:
             check_nest(nest, self._core, self._nbin, None, pc)
             self._check_loaded(nest, pc)
@@ -80,7 +101,6 @@ class Tile:
             self._outputs.append(outputs)
             self.finished += len(outputs)
         self._nbin.free(nest.freed("nbin_free", nest.steps))
-        return nest
 
     def _check_loaded(self, nest: Nest, pc: int) -> None:
         slot = nest.slot

@@ -2,23 +2,26 @@
 
 A unit does one row or step per cycle unless it waits, so its times are a running maximum over what
 it waits for. Tiles that share a slot are alike but for the rows they are sent, so the first and the
-last of them stand for all. Loads from the host and stores are not timed: what counts is the time
-from one fence to the next when everything is in the central memories.
+last of them stand for all. Loads from the host and stores are not timed, only that their slots are
+fetched: what counts is the time when everything is in the central memories.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from math import prod
 
 import numpy as np
 
-from hw.dadiannao.assembler import Instruction, Read, Tile, Write
+from hw.dadiannao.assembler import Instruction, Read, Send, Tile, Write
 from hw.dadiannao.config import NodeConfig
 from hw.dadiannao.instructions import DADIANNAO
-from hw.dadiannao.isa import ReadOp
+from hw.dadiannao.isa import LoadOp, ReadOp, SendOp
 from hw.diannao.isa import NfuOut
 from hw.nfu.layouts import Op
 from sim.interpreter.nest import Nest
 
 from ..interpreter.rows import addresses
+from .network import NetworkModel
 
 __all__ = ["Latencies", "NodeModel"]
 
@@ -35,6 +38,8 @@ class Latencies:
     tree : from there to a tile's first step with it
     nfu : from the last step of an accumulation to the finished row
     write : from a finished row to the central memory
+    send : from a slot at the sender to its first row at the mesh
+    arrive : from a row's last word at the receiver to a slot that has waited for it
     """
 
     fence: int = 2
@@ -43,6 +48,8 @@ class Latencies:
     tree: int = 0
     nfu: int = 10
     write: int = 2
+    send: int = 4
+    arrive: int = 2
 
     @classmethod
     def of(cls, config: NodeConfig) -> "Latencies":
@@ -50,6 +57,7 @@ class Latencies:
         levels = max(1, (config.tiles.bit_length() - 1) // (config.arity.bit_length() - 1))
         return cls(
             read=cls.read + config.central_latency,
+            send=cls.send + config.central_latency,
             tree=cls.tree + levels * config.trunk_beats + config.sb_latency,
             nfu=config.nfu1_stages + config.nfu2_stages + config.nfu3_stages + 2,
             write=cls.write + levels * config.trunk_beats,
@@ -71,54 +79,118 @@ class _TileTimes:
     finished: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
 
 
+@dataclass(frozen=True)
+class _Rows:
+    """Rows of a read slot: entries of the mask table, when it starts, and cycles of those before.
+
+    ``behind`` are the cycles on the fat tree of earlier slots whose rows have no times yet.
+    """
+
+    entries: np.ndarray
+    start: int
+    behind: int
+
+
 class NodeModel:
     """Times of a program on one node.
 
+    Parameters
+    ----------
+    number, network : of the node, and the mesh that it sends to; None for a machine of one node
+
     Members
     -------
-    layers : cycles by tag, from the fence before a layer's first slot to the end of its last one
+    now : when the next slot can be handed out
+    layers : cycles by tag, from a layer's first tile slot to the next layer's first one; of the
+        last layer, to the end
     active : NFU steps by tag
     """
 
-    def __init__(self, config: NodeConfig, latencies: Latencies | None = None):
+    def __init__(
+        self,
+        config: NodeConfig,
+        latencies: Latencies | None = None,
+        *,
+        number: int = 0,
+        network: NetworkModel | None = None,
+    ):
         self._config = config
+        self._number = number
+        self._network = network
         self._latencies = latencies or Latencies.of(config)
         self._tiles = [_TileTimes(config.nbin_rows) for _ in range(config.tiles)]
         self._masks: dict[int, int] = {}
-        self._now = 0  # when the next slot can be handed out
+        self.now = 0
         self._reader = 0
         self._writer = 0
-        self.layers: dict[int, int] = {}
+        self._sender = 0
+        self._loader = 0
+        self._waited = {"read": 0, "send": 0}
+        self._rows: list[_Rows] = []  # that a nest still waits for more of
+        self._nest: Nest | None = None
+        self._dispatched = 0
+        self._begins: dict[int, int] = {}
         self.active: dict[int, int] = {}
 
     @property
     def end(self) -> int:
         """When everything so far has ended."""
-        return max(self._reader, self._writer, self._now, *(tile.ready for tile in self._tiles))
+        units = self._reader, self._writer, self._sender, self._loader
+        return max(*units, self.now, *(tile.ready for tile in self._tiles))
+
+    @property
+    def layers(self) -> dict[int, int]:
+        ends = [*list(self._begins.values())[1:], self.end]
+        return {tag: end - self._begins[tag] for tag, end in zip(self._begins, ends, strict=True)}
 
     def run(self, program: list[Instruction]) -> int:
-        """Cycles of all instructions but loads and stores."""
+        """Cycles of a program that waits for no other node."""
         begin = self.end
-        for instruction in program:
-            before = self.end
-            if instruction.fence:
-                self._now = before + self._latencies.fence
-            slots = [kind for kind in DADIANNAO.kinds if getattr(instruction, kind) is not None]
-            self._now += 1 + sum(DADIANNAO.words[kind] for kind in slots)
-            if instruction.read is not None:
-                self._read(instruction.read, instruction.tile)
-            if instruction.tile is not None and instruction.read is None:
-                self._parameters(instruction.tile)
-            if instruction.write is not None:
-                self._write(instruction.write)
-            tag = instruction.tag
-            self.layers[tag] = self.layers.get(tag, 0) + self.end - before
-            if instruction.tile is not None and instruction.tile.nest.op in (
-                Op.MAC, Op.MAX, Op.SUM
-            ):  # fmt: skip
-                steps = instruction.tile.nest.steps
-                self.active[tag] = self.active.get(tag, 0) + steps
+        for going in self.execute(program):
+            if not going:
+                raise ValueError("the program waits for another node")
         return self.end - begin
+
+    def execute(self, program: list[Instruction]) -> Iterator[bool]:
+        """Go through a program; yields whether an instruction is done or waits for other nodes."""
+        for instruction in program:
+            if instruction.fence:
+                self.now = self.end + self._latencies.fence
+            slots = [kind for kind in DADIANNAO.kinds if getattr(instruction, kind) is not None]
+            self.now += 1 + sum(DADIANNAO.words[kind] for kind in slots)
+            for unit, slot in (("read", instruction.read), ("send", instruction.send)):
+                if slot is None or not slot.arrivals:
+                    continue
+                while (arrived := self._arrival(slot)) is None:
+                    yield False
+                there = arrived + self._latencies.arrive
+                self._waited[unit] = max(self._waited[unit], there)
+            self._execute(instruction)
+            yield True
+
+    def _arrival(self, slot: Read | Send) -> int | None:
+        if self._network is None:
+            return None
+        return self._network.arrival(slot.source, self._number, slot.arrivals)
+
+    def _execute(self, instruction: Instruction) -> None:
+        load, tile = instruction.load, instruction.tile
+        if load is not None and load.op == LoadOp.CLEAR:
+            rows = prod(level.count for level in load.levels)
+            self._loader = max(self._loader, self.now) + rows
+        if tile is not None:
+            self._begins.setdefault(instruction.tag, self.now)
+        if instruction.read is not None:
+            self._read(instruction.read, tile)
+        elif tile is not None:
+            self._parameters(tile)
+        if instruction.write is not None:
+            self._write(instruction.write)
+        if instruction.send is not None:
+            self._send(instruction.send)
+        if tile is not None and tile.nest.op in (Op.MAC, Op.MAX, Op.SUM):
+            tag = instruction.tag
+            self.active[tag] = self.active.get(tag, 0) + tile.nest.steps
 
     def _numbers(self, mask: int) -> list[int]:
         return [n for n in range(self._config.tiles) if mask >> n & 1]
@@ -126,13 +198,39 @@ class NodeModel:
     def _parameters(self, slot: Tile) -> None:
         for number in self._numbers(slot.tiles):
             tile = self._tiles[number]
-            tile.ready = max(tile.ready, self._now) + slot.nest.steps
+            tile.ready = max(tile.ready, self.now) + slot.nest.steps
 
     def _read(self, slot: Read, work: Tile | None) -> None:
+        start = max(self.now, self._waited["read"])
         if slot.op == ReadOp.MASK:
             self._masks[slot.mask] = slot.tiles
             return
+        if slot.op == ReadOp.WAIT:
+            self._reader = max(self._reader, start)
+            return
         entries = addresses(slot.mask, slot.levels, "mask_step")
+        behind = sum(len(rows.entries) for rows in self._rows) * self._config.trunk_beats
+        behind += len(self._rows) * self._latencies.between
+        self._rows.append(_Rows(entries, max(start, self._reader - self._latencies.read), behind))
+        if work is not None:
+            self._nest = Nest(work.nest)
+            self._dispatched = self.now
+        if self._nest is None or self._enough(self._nest):
+            self._broadcast(self._nest)
+            self._rows, self._nest = [], None
+
+    def _enough(self, nest: Nest) -> bool:
+        """Whether the rows so far are all that a nest needs."""
+        needed = int(nest.span("nbin")[1]) // self._config.ti + 1
+        masks = [self._masks.get(entry, 0) for rows in self._rows for entry in rows.entries]
+        for tile in self._numbers(masks[0]):
+            held = len(self._tiles[tile].arrived)
+            return held + sum(mask >> tile & 1 for mask in masks) >= needed
+        return True
+
+    def _broadcast(self, nest: Nest | None) -> None:
+        """Times of all rows that have been read, and of the steps of ``nest``."""
+        entries = np.concatenate([rows.entries for rows in self._rows])
         masks = np.array(
             [self._masks.get(n, 0) for n in range(int(entries.max()) + 1)], dtype=object
         )
@@ -144,12 +242,14 @@ class NodeModel:
         for number in numbers:
             takes = np.array([mask >> number & 1 for mask in masks.tolist()], dtype=bool)[entries]
             kinds.setdefault(takes.tobytes(), (takes, []))[1].append(number)
-        beats = self._config.trunk_beats
-        order = np.arange(len(entries)) * beats
-        start = max(self._now, self._reader - self._latencies.read)
-        earliest = np.full(len(entries), start + self._latencies.read, dtype=np.int64)
+        beats, latency = self._config.trunk_beats, self._latencies.read
+        order = np.concatenate(
+            [np.arange(len(rows.entries)) * beats + rows.behind for rows in self._rows]
+        )
+        earliest = np.concatenate(
+            [np.full(len(rows.entries), rows.start + latency) for rows in self._rows]
+        )
         earliest = np.maximum(earliest, self._reader + self._latencies.between)
-        nest = None if work is None else Nest(work.nest)
         results = {}
         times = order
         while True:  # until no row has to wait longer for room in NBin
@@ -189,7 +289,7 @@ class NodeModel:
             return arrived, nothing, nothing, tile.ready
         steps = np.arange(nest.steps)
         rows = nest.at("nbin", steps) // self._config.ti
-        ready = np.maximum(arrived[rows], max(tile.ready, self._now))
+        ready = np.maximum(arrived[rows], max(tile.ready, self._dispatched))
         pace = self._pace(nest)
         times = pace + np.maximum.accumulate(ready - pace)
         freed = nest.freed("nbin_free", steps + 1) // self._config.ti
@@ -232,6 +332,18 @@ class NodeModel:
         start = np.where(rounds > 0, again[0] + (rounds - 1) * step, 0)
         return start + np.where(rounds > 0, inside[steps % period], first[steps % period])
 
+    def _send(self, slot: Send) -> None:
+        start = max(self.now, self._waited["send"], self._sender)
+        self._sender = start
+        if slot.op == SendOp.WAIT:
+            return
+        assert self._network is not None
+        run = slot.levels[0].count
+        rows = prod(level.count for level in slot.levels)
+        ready = start + self._latencies.send + np.arange(rows)
+        first = np.arange(rows) % run == 0
+        self._sender = self._network.send(self._number, slot.node, ready, first)
+
     def _write(self, slot: Write) -> None:
         numbers = self._numbers(slot.tiles)
         count = len(addresses(slot.address, slot.levels))
@@ -239,7 +351,7 @@ class NodeModel:
         rows = np.stack([self._tiles[n].finished[:each] for n in numbers])
         rows = rows.reshape(len(numbers), -1, slot.burst).transpose(1, 0, 2).reshape(-1)
         order = np.arange(count) * self._config.trunk_beats
-        start = max(self._writer, self._now)
+        start = max(self._writer, self.now)
         times = order + np.maximum.accumulate(np.maximum(rows, start) - order)
         self._writer = int(times[-1]) + self._latencies.write
         for n in numbers:

@@ -14,7 +14,7 @@ from hw.dadiannao.assembler import Instruction, Load, Read, Send, Store, encode
 from hw.dadiannao.config import NodeConfig
 from hw.dadiannao.csr import COUNTERS, register_map
 from hw.dadiannao.instructions import NO_RUNS, CopyLevel
-from hw.dadiannao.isa import ErrorCode, LoadOp, ReadOp
+from hw.dadiannao.isa import ErrorCode, LoadOp, ReadOp, SendOp
 from hw.diannao.instructions import Runs
 from sim import golden
 from tests.compiler.networks import Network
@@ -149,8 +149,16 @@ async def exchanges_rows(dut):
         for node in NODES:
             other = 1 - node
             mask = Instruction(read=Read(ReadOp.MASK, mask=0, tiles=1))
-            wait = Read(ReadOp.BROADCAST, mask=0, bank=0, arrivals=total[other])
-            programs[node] += [mask, Instruction(read=wait)]
+            early = sends[other][0][2]
+            wait = Read(ReadOp.WAIT, source=other, arrivals=len(addresses(0, early)))
+            all_of_it = Read(ReadOp.BROADCAST, source=other, arrivals=total[other])
+            own = Send(SendOp.WAIT, source=node)  # of itself nobody gets anything
+            programs[node] += [
+                mask,
+                Instruction(read=wait, send=own),
+                Instruction(read=all_of_it),
+                Instruction(send=Send(SendOp.WAIT, source=other, arrivals=total[other])),
+            ]
             # What a later nest puts over an earlier one counts.
             final = {}
             for address, to_address, levels in sends[other]:
@@ -270,20 +278,31 @@ async def reports_a_stuck_link(dut):
 
 @cocotb.test(timeout_time=20, timeout_unit="ms")
 async def reports_sends_outside(dut):
-    """Rows outside the other node's memory, and nodes outside the machine."""
+    """Rows outside the other node's memory, nodes outside the machine, and waits for nothing."""
     bench = Bench(dut, False)
     await bench.start()
     clear = Instruction(load=Load(NO_RUNS, LoadOp.CLEAR, levels=rows((2, 1))))
     last = CONFIG.central_rows - 1
     copies = (CopyLevel(2, 0, 1), *(CopyLevel(),) * 3)
-    for send, code in (
+    for slot, code in (
         (Send(node=1, to_address=last, levels=copies), ErrorCode.CENTRAL_RANGE),
         (Send(node=1, address=last + 1), ErrorCode.CENTRAL_RANGE),
         (Send(node=CONFIG.nodes), ErrorCode.NODE_RANGE),
         (Send(node=0), ErrorCode.NODE_RANGE),
+        (Send(node=1, source=CONFIG.nodes), ErrorCode.NODE_RANGE),
+        (Send(SendOp.WAIT, source=CONFIG.nodes), ErrorCode.NODE_RANGE),
+        (Send(SendOp.WAIT, source=0, arrivals=1), ErrorCode.WATCHDOG),
+        (Send(SendOp.WAIT, source=1, arrivals=1), ErrorCode.WATCHDOG),
+        (Read(ReadOp.WAIT, source=CONFIG.nodes), ErrorCode.NODE_RANGE),
+        (Read(ReadOp.WAIT, source=0, arrivals=1), ErrorCode.WATCHDOG),
+        (Read(ReadOp.WAIT, source=1, arrivals=1), ErrorCode.WATCHDOG),
     ):
-        program = [clear, Instruction(fence=True, send=send), END]
-        await bench.assemble([program, [END]])
+        waiting = Instruction(
+            fence=True, read=slot if isinstance(slot, Read) else None,
+            send=slot if isinstance(slot, Send) else None,
+        )  # fmt: skip
+        program = [clear, waiting, END]
+        await bench.assemble([program, [END]], watchdog=500)
         assert await bench.finish() == [code, ErrorCode.NONE]
         assert await bench.read(0, "ERROR_PC") == starts(program)[1]
         assert await bench.read(0, "NODE_ERRORS_LO") == 1

@@ -52,7 +52,7 @@ PROGRAM = [
         fence=True,
     ),
     Instruction(
-        read=Read(ReadOp.BROADCAST, address=64, mask=2, arrivals=9,
+        read=Read(ReadOp.BROADCAST, address=64, mask=2, source=7, arrivals=9,
                   levels=row_levels([RowLoop(count=3, rows=1, mask=1), RowLoop(count=8, rows=24)])),
         tile=Tile(nest(Op.MAC, [Loop(count=4, sb=1, nbin=4, nbin_free=4, reduce=True)], shift=8),
                   0xF),
@@ -75,7 +75,7 @@ instruction fence                        # 0x00000090
     for 5 rows=2
   store store descriptor.address=0x9000 run=8 bank=1 address=0x7
 instruction tag=5                        # 0x00000130
-  read broadcast mask=2 address=0x40 arrivals=9
+  read broadcast mask=2 source=7 address=0x40 arrivals=9
     for 8 rows=24
       for 3 rows=1 mask=1
   tile mac shift=8 tiles=0xf

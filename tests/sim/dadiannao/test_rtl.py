@@ -1,18 +1,27 @@
-"""Compiled programs on the Verilog of a DaDianNao node: results as golden, cycles as the model."""
+"""Compiled programs on the RTL of DaDianNao machines: results of golden, cycles of the model."""
 
 import numpy as np
 import pytest
 
 from compiler.dadiannao import lower
 from hw.arith.numbers import bounds
-from hw.dadiannao.assembler import decode
-from hw.dadiannao.config import CONFIGS
+from hw.dadiannao.assembler import Read, decode
+from hw.dadiannao.config import CONFIGS, NodeConfig
+from hw.dadiannao.isa import ReadOp
+from hw.nfu.layouts import Op
 from sim import golden
-from sim.dadiannao.model import NodeModel
+from sim.dadiannao.model import MachineModel
+from sim.dadiannao.program import MachineProgram
+from sim.execution import Execution
+from sim.graph import Graph
 from sim.verilator.target import VerilatorTarget
 from tests.compiler.networks import Network
 
-TINY = CONFIGS["dadiannao-tiny"]
+MACHINES = {
+    "1x1": CONFIGS["dadiannao-tiny"],
+    "2x1": CONFIGS["dadiannao-tiny-4"].replace(name="dadiannao-tiny-2", columns=1),
+    "2x2": CONFIGS["dadiannao-tiny-4"],
+}
 
 
 def convolutions(net: Network) -> str:
@@ -31,32 +40,70 @@ def classifier(net: Network) -> str:
     return net.gemm(net.gemm(net.gemm(net.input(4, 32), 128), 96), 16)
 
 
-@pytest.fixture(scope="module")
-def target():
-    target = VerilatorTarget(TINY)
-    yield target
+def borders(net: Network) -> str:
+    """Windows that reach far into what other nodes have."""
+    x = net.conv(net.input(1, 4, 24, 24), 8, (5, 5))
+    return net.conv(net.conv(x, 8, (5, 5)), 4)
+
+
+@pytest.fixture(scope="module", params=MACHINES)
+def machine(request):
+    target = VerilatorTarget(MACHINES[request.param])
+    yield target, MACHINES[request.param]
     target.close()
 
 
-@pytest.mark.parametrize("make", [convolutions, images, classifier])
-def test_results_and_cycles(target, make):
-    """Layers that neither load nor store are timed: the model to 3 % of all, 7 % of each."""
-    net = Network(TINY.core, 1)
-    graph = net.graph(make(net))
+def run(
+    target: VerilatorTarget, config: NodeConfig, graph: Graph
+) -> tuple[MachineProgram, Execution]:
+    """Run a network on random inputs; every output as golden has it."""
     rng = np.random.default_rng(0)
     low, high = bounds(graph.width)
     inputs = {name: rng.integers(low, high + 1, graph.tensors[name].shape) for name in graph.inputs}
-    program = lower(graph, TINY)
+    program = lower(graph, config)
     done = target.run(program, inputs)
     expected = golden.run(graph, inputs).tensors
     for name in graph.outputs:
         np.testing.assert_array_equal(done.tensors[name], expected[name])
+    return program, done
 
-    model = NodeModel(TINY)
-    model.run([slot for slot in decode(program.words) if slot.load is None and slot.store is None])
+
+@pytest.mark.parametrize("make", [convolutions, images, classifier, borders])
+def test_results_and_cycles(machine, make):
+    """Layers of node 0 that neither load nor store: the model to 3 % of all, 7 % of each."""
+    target, config = machine
+    net = Network(config.core, 1)
+    program, done = run(target, config, net.graph(make(net)))
+    model = MachineModel(config)
+    model.run(program)
+    ours = model.nodes[0].layers
     inner = list(program.layers)[1:-1]
+    print({tag: (ours[tag], done.layers[tag].cycles) for tag in program.layers})
     assert len(inner) >= 1
+    rtl = sum(done.layers[tag].cycles for tag in inner)
+    assert sum(ours[tag] for tag in inner) == pytest.approx(rtl, rel=0.03)
     for tag in inner:
-        assert model.layers[tag] == pytest.approx(done.layers[tag].cycles, rel=0.07), tag
-    ours = sum(model.layers[tag] for tag in inner)
-    assert ours == pytest.approx(sum(done.layers[tag].cycles for tag in inner), rel=0.03)
+        assert ours[tag] == pytest.approx(done.layers[tag].cycles, rel=0.07), tag
+
+
+@pytest.mark.parametrize("machine", ["2x2"], indirect=True)
+def test_class2_on_four_nodes(machine):
+    """Table V on a sixteenth of the inputs and outputs: 4 instructions, 4 groups of each tile."""
+    target, config = machine
+    net = Network(config.core, 2)
+    program, done = run(target, config, net.graph(net.gemm(net.input(1, 256), 256)))
+    for _, words in program.nodes:
+        nests = [
+            each.tile.nest
+            for each in decode(words)
+            if each.tile is not None and each.tile.nest.op is Op.MAC
+        ]
+        assert [nest.steps for nest in nests] == [64] * 4
+        assert [nest.sb - nests[0].sb for nest in nests] == [0, 64, 128, 192]
+        rows = [
+            np.prod([level.count for level in each.read.levels])
+            for each in decode(words)
+            if isinstance(each.read, Read) and each.read.op is ReadOp.BROADCAST
+        ]
+        assert sum(rows) == 64
+    assert done.layers[0].active == 256
