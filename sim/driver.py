@@ -238,9 +238,11 @@ class Driver:
         """Raise the error of a node; the others are stopped."""
         code = self._device.errors(self.read("ERROR", node))
         pc = self.read("ERROR_PC", node)
+        message = self._describe(code, pc, node)
         if len(self._nodes) > 1:
+            message += self._waiting_link()
             self.reset()
-        raise CoreError(self._describe(code, pc, node), code, pc)
+        raise CoreError(message, code, pc)
 
     def reset(self) -> None:
         """Stop whatever runs; what is outstanding on the buses is finished first."""
@@ -267,6 +269,17 @@ class Driver:
             if tag in self.program.layers:
                 where += f", layer {self.program.layers[tag].name!r}"
         return f"the core stopped with {code.name} at {where}"
+
+    def _waiting_link(self) -> str:
+        """The link on which a word was waiting when the first node failed, in words."""
+        number = self.read("LINK_WAITING")
+        if number == 0:
+            return ""
+        mesh = self.config.mesh
+        x, y, port = mesh.links[number - 1]
+        there = mesh.neighbour(x, y, port)
+        assert there is not None
+        return f"; a word waits on the link from node {mesh.number(x, y)} to {mesh.number(*there)}"
 
     # Tensors
 

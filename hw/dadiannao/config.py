@@ -11,6 +11,17 @@ from ..nfu.layouts import Control
 __all__ = ["CONFIGS", "NodeConfig"]
 
 
+def _mesh_of(nodes: object) -> str:
+    """What to set for a number of nodes."""
+    count = int(str(nodes)) if str(nodes).isdecimal() else 0  # as it comes from a command line
+    sides = range(1, 9)
+    shapes = [(a, b) for a in sides for b in sides if a <= b and a * b == count]
+    if not shapes:
+        return f"{nodes} nodes are no mesh of rows x columns, 1 to 8 each; set rows and columns"
+    rows, columns = shapes[-1]
+    return f"nodes are set as rows x columns: {nodes} are rows={rows} and columns={columns}"
+
+
 def _power_of_two(value: int) -> bool:
     return value >= 1 and value & (value - 1) == 0
 
@@ -170,6 +181,8 @@ class NodeConfig:
         """A copy with some fields changed; raises ConfigError for unknown or bad ones."""
         known = {field.name for field in fields(self)}
         for key in changes:
+            if key == "nodes":
+                raise ConfigError(_mesh_of(changes[key]))
             if key not in known:
                 raise ConfigError(
                     f"unknown configuration key {key!r}; known: {', '.join(sorted(known))}"

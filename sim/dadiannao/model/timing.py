@@ -54,7 +54,8 @@ class Latencies:
     @classmethod
     def of(cls, config: NodeConfig) -> "Latencies":
         """Those of the RTL of ``config``, as measured on small machines."""
-        levels = max(1, (config.tiles.bit_length() - 1) // (config.arity.bit_length() - 1))
+        branches = config.arity.bit_length() - 1  # as powers of two, like the tiles
+        levels = max(1, -(-(config.tiles.bit_length() - 1) // branches))
         return cls(
             read=cls.read + config.central_latency,
             send=cls.send + config.central_latency,
