@@ -240,7 +240,7 @@ async def reports_a_stuck_link(dut):
     """The watchdogs end it; node 0 says which nodes have failed, and which link was waiting."""
     bench = Bench(dut, False)
     await bench.start()
-    count = 40
+    count = 2 * CONFIG.link_buffer  # more than the mesh takes before the link
     programs = passing(count)
     dut.link_hold.value = (1 << len(CONFIG.mesh.links)) - 1
     await bench.assemble(programs, watchdog=400)
