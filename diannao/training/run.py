@@ -197,6 +197,9 @@ def _data(
     if inputs[0].size != np.prod(shape):
         raise UserError(f"images must have {np.prod(shape)} numbers, as input {read.input!r} has, "
                         f"not {inputs[0].size}")  # fmt: skip
+    for name, values in (("images", inputs), ("labels", labels)):
+        if values.dtype.kind not in "buif" or not np.isfinite(values).all():
+            raise UserError(f"{name} must be finite numbers")
     scaled = np.floor(inputs.astype(np.float64) * 2.0**formats.activation + 0.5)
     x = saturate(scaled.astype(np.int64), formats.width).reshape(len(inputs), *shape)
     last = read.network.layers[-1]

@@ -272,7 +272,7 @@ CONFIGS: dict[str, NodeConfig] = {
         NodeConfig(name="dadiannao-training", aggregate=True, training=True),
         NodeConfig(
             name="dadiannao-tiny-training", tiles=4, tn=4, ti=4, nbin_rows=256, sb_rows=512,
-            nbout_rows=32, bias_rows=8, central_rows=2048, trunk=64, bus_port=64, outstanding=8,
+            nbout_rows=32, bias_rows=8, central_rows=8192, trunk=64, bus_port=64, outstanding=8,
             burst=16, instruction_buffer=1024, queue=2, max_reduction=4096, arity=2,
             aggregate=True, training=True,
         ),

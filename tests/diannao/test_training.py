@@ -200,7 +200,7 @@ def test_convolutions_on_a_machine(pooling):
     for target in ("golden", "isa"):
         done = diannao.train(
             convolutions(pooling, stride=1), x, labels, epochs=1, batch=4, rate=0.3, target=target,
-            config=TINY.replace(central_rows=8192),
+            config=TINY,
         )  # fmt: skip
         found.append(_weights(done.model))
     for name, value in found[0].items():
@@ -218,6 +218,12 @@ def _cli(monkeypatch, *arguments) -> int:
     with pytest.raises(SystemExit) as ended:
         main()
     return ended.value.code if isinstance(ended.value.code, int) else 0
+
+
+def test_refuses_bad_numbers():
+    x, labels = np.full((24, 11), np.nan), np.zeros(24, dtype=np.int64)
+    with pytest.raises(UserError, match="images must be finite numbers"):
+        diannao.train(perceptron((11, 13, 5)), x, labels)
 
 
 def test_command(tmp_path, monkeypatch, capsys):

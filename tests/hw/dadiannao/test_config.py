@@ -26,6 +26,8 @@ TINY = CONFIGS["dadiannao-tiny"]
         ({"arity": 3}, "arity must be a power of two from 2 to 64, not 3"),
         ({"trunk": 24}, "trunk must be a divisor of a row's 64 bits, at least 8, not 24"),
         ({"tn": 8}, r"ti must be equal to tn \(8\), not 4"),
+        ({"drop": 4, "aggregate": True}, "aggregate must be false, as drop is not 0, not True"),
+        ({"training": True}, "training must be false without aggregate, not True"),
         ({"queue": True}, "queue must be of type int, not True"),
     ],
 )
