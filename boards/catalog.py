@@ -112,8 +112,9 @@ BOARDS: dict[str, Board] = {
             platform="amaranth_boards.ulx3s:ULX3S_85F_Platform",
             config=Config(
                 name="ulx3s-85f", tn=8, ti=16, nbin_rows=512, sb_rows=512, nbout_rows=256,
-                bias_rows=16, nfu3_lanes=2, nbin_port=32, sb_port=32, nbout_port=32, cp_port=32,
-                shared_port=True, address_width=25, outstanding=4, burst=32, nbin_fifo=32,
+                bias_rows=16, nfu2_stages=5, nfu3_stages=10, nfu3_lanes=2, paced=True,
+                nbin_port=32, sb_port=32, nbout_port=32, cp_port=32, shared_port=True,
+                address_width=25, outstanding=4, burst=32, burst_cycles=2, nbin_fifo=32,
                 instruction_buffer=1024, queue=2,
             ),
             memory=_sdram,
