@@ -8,6 +8,7 @@ fetched: what counts is the time when everything is in the central memories.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from math import prod
 
 import numpy as np
@@ -130,7 +131,7 @@ class NodeModel:
         self._rows: list[_Rows] = []  # that a nest still waits for more of
         self._nest: Nest | None = None
         self._dispatched = 0
-        self._begins: dict[int, int] = {}
+        self._begins: list[tuple[int, int]] = []
         self.active: dict[int, int] = {}
 
     @property
@@ -141,8 +142,10 @@ class NodeModel:
 
     @property
     def layers(self) -> dict[int, int]:
-        ends = [*list(self._begins.values())[1:], self.end]
-        return {tag: end - self._begins[tag] for tag, end in zip(self._begins, ends, strict=True)}
+        result: dict[int, int] = {}
+        for (tag, begin), (_, end) in pairwise([*self._begins, (-1, self.end)]):
+            result[tag] = result.get(tag, 0) + end - begin
+        return result
 
     def run(self, program: list[Instruction]) -> int:
         """Cycles of a program that waits for no other node."""
@@ -180,7 +183,8 @@ class NodeModel:
             rows = prod(level.count for level in load.levels)
             self._loader = max(self._loader, self.now) + rows
         if tile is not None:
-            self._begins.setdefault(instruction.tag, self.now)
+            if not self._begins or self._begins[-1][0] != instruction.tag:
+                self._begins.append((instruction.tag, self.now))
         if instruction.read is not None:
             self._read(instruction.read, tile)
         elif tile is not None:
