@@ -147,14 +147,6 @@ class NodeModel:
             result[tag] = result.get(tag, 0) + end - begin
         return result
 
-    def run(self, program: list[Instruction]) -> int:
-        """Cycles of a program that waits for no other node."""
-        begin = self.end
-        for going in self.execute(program):
-            if not going:
-                raise ValueError("the program waits for another node")
-        return self.end - begin
-
     def execute(self, program: list[Instruction]) -> Iterator[bool]:
         """Go through a program; yields whether an instruction is done or waits for other nodes."""
         for instruction in program:
