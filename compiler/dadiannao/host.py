@@ -14,13 +14,17 @@ __all__ = ["clear_border", "host_layout", "load_rows", "store_rows"]
 
 
 def host_layout(
-    name: str, shape: tuple[int, ...], frac: int, address: int, config: NodeConfig
+    name: str, shape: tuple[int, ...], frac: int, address: int, config: NodeConfig, rows: bool
 ) -> TensorLayout:
-    """A tensor in the host's memory: (n, y, x, c) without gaps."""
+    """A tensor in the host's memory, (n, y, x, c).
+
+    It has no gaps; or, with ``rows``, zeros fill the channels of every position up to whole rows of
+    Ti, so that all of it can be loaded in one run, where each position would be a short one.
+    """
     _, c, h, w = (*shape, 1, 1)[:4]
     size = config.element_bytes
-    strides = (h * w * c * size, size, w * c * size, c * size)
-    return TensorLayout(name, shape, frac, address, strides, size)
+    pixel = -(-c // config.ti) * config.row_bytes if rows else c * size
+    return TensorLayout(name, shape, frac, address, (h * w * pixel, size, w * pixel, pixel), size)
 
 
 def _rows(where: CentralMap, area: Area, blocks: int):
@@ -54,15 +58,21 @@ def load_rows(
     emitter: Emitter, layout: TensorLayout, where: CentralMap, n: int, area: Area, channel: int,
     channels: int,
 ) -> None:  # fmt: skip
-    """Load ``area`` of images ``n`` and on, ``channels`` from ``channel`` on."""
+    """Load ``area`` of images ``n`` and on, ``channels`` from ``channel`` on.
+
+    ``layout`` has whole rows, see ``host_layout``.
+    """
     (segment,) = where.segments
     block = channel // emitter.config.ti
     blocks = -(-channels // emitter.config.ti)
     assert segment.channels == layout.shape[1]
     emitter.emit(
         load=Load(
-            _runs(layout, where, n, area, channel, channels, emitter.config), LoadOp.CENTRAL,
-            bank=where.bank, address=where.at(0, area.rows.start, area.columns.start, block),
+            _runs(
+                layout, where, n, area, channel, blocks * emitter.config.ti, emitter.config
+            ),
+            LoadOp.CENTRAL, bank=where.bank,
+            address=where.at(0, area.rows.start, area.columns.start, block),
             levels=_rows(where, area, blocks),
         )
     )  # fmt: skip

@@ -149,8 +149,10 @@ class _Lowering:
     def _reserve(self, name: str) -> TensorLayout:
         tensor = self._graph.tensors[name]
         assert tensor.frac is not None
-        size = int(np.prod(tensor.shape)) * self._config.element_bytes
-        return host_layout(name, tensor.shape, tensor.frac, self._host.reserve(size), self._config)
+        layout = host_layout(
+            name, tensor.shape, tensor.frac, 0, self._config, name in self._graph.inputs
+        )
+        return replace(layout, address=self._host.reserve(tensor.shape[0] * layout.strides[0]))
 
     # Results
 

@@ -3,6 +3,9 @@
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from compiler.dadiannao import lower
+from hw.dadiannao.assembler import decode
+from hw.dadiannao.isa import LoadOp
 from tests.compiler.networks import Network
 
 from .networks import TINY, check, machines, networks
@@ -42,3 +45,13 @@ def test_a_layer_may_read_two_parts_of_a_concatenation():
     z = net.add(x, y)
     both, t = net.concat(x, y), net.gemm(z, 2)
     check(net.graph(y, z, both, t, net.add(z, x)), TINY)
+
+
+def test_inputs_are_loaded_in_long_runs():
+    """Three channels are not a row: with gaps filled, an image is one run, not one per position."""
+    net = Network(TINY.core, 1)
+    graph = net.graph(net.conv(net.input(1, 3, 8, 9), 4, pads=(1, 1, 1, 1)))
+    loads = [each.load for each in decode(lower(graph, TINY).words) if each.load is not None]
+    (image,) = [load.descriptor for load in loads if load.op == LoadOp.CENTRAL]
+    assert (image.run, image.count) == (8 * 9 * TINY.row_bytes, (1, 1, 1))
+    check(graph, TINY)
