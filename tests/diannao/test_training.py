@@ -20,6 +20,7 @@ from sim.training.golden import Golden
 from sim.training.loss import Loss, Rate
 
 TINY = CONFIGS["dadiannao-tiny-training"]
+SMALL = TINY.replace(central_rows=2048)  # for the RTL
 
 
 def _model(nodes, initializers, shape, outputs, output):
@@ -165,6 +166,31 @@ def test_machine(width, function):
         done = diannao.train(
             perceptron((11, 13, 9, 5), function), x, labels, epochs=1, batch=8, rate=0.3,
             width=width, target=target,
+        )  # fmt: skip
+        found.append(_weights(done.model))
+    for name, value in found[0].items():
+        np.testing.assert_array_equal(found[1][name], value)
+
+
+@pytest.mark.parametrize(
+    ("model", "shape", "outputs", "width"),
+    [
+        (perceptron((7, 9, 3), "Sigmoid"), (7,), 3, 32),
+        (perceptron((7, 9, 3), "Tanh"), (7,), 3, 16),
+        (convolutions("MaxPool", stride=1), (2, 8, 8), 5, 32),
+    ],
+    ids=["perceptron-32", "perceptron-16", "convolutions-32"],
+)
+def test_rtl(model, shape, outputs, width):
+    """Two batches on the Verilog of a node, with the squared error: every weight as in golden."""
+    batch = 4 if len(shape) == 1 else 1
+    rng = np.random.default_rng(width)
+    x, wanted = rng.normal(size=(8, *shape)), rng.normal(size=(8, outputs))
+    found = []
+    for target in ("golden", "verilator"):
+        done = diannao.train(
+            model, x, wanted, epochs=1, batch=batch, batches=2, rate=0.3, width=width,
+            target=target, config=SMALL, loss="squared-error",
         )  # fmt: skip
         found.append(_weights(done.model))
     for name, value in found[0].items():
