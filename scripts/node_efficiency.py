@@ -4,7 +4,7 @@
 
 LAYER is ``class:INPUTS:OUTPUTS`` or ``conv:HEIGHT:WIDTH:CHANNELS:OUTPUTS:KERNEL``. By default the
 full node (16 tiles of 16x16, memories as macros) runs a slice of CLASS2 and a crop of CONV2; its
-Verilator model takes long to build.
+Verilator model takes a minute or two to build.
 """
 
 import argparse
