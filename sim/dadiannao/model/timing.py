@@ -128,6 +128,7 @@ class NodeModel:
         self._sender = 0
         self._loader = 0
         self._waited = {"read": 0, "send": 0}
+        self._taken: dict[str, list[int]] = {"read": [], "send": []}  # when slots left the queues
         self._rows: list[_Rows] = []  # that a nest still waits for more of
         self._nest: Nest | None = None
         self._dispatched = 0
@@ -155,12 +156,20 @@ class NodeModel:
             slots = [kind for kind in DADIANNAO.kinds if getattr(instruction, kind) is not None]
             self.now += 1 + sum(DADIANNAO.words[kind] for kind in slots)
             for unit, slot in (("read", instruction.read), ("send", instruction.send)):
-                if slot is None or not slot.arrivals:
+                if slot is None:
+                    continue
+                # A full queue holds up all that is behind.
+                taken, room = self._taken[unit], self._config.queue + 1
+                if len(taken) >= room:
+                    self.now = max(self.now, taken[-room])
+                if not slot.arrivals:
+                    taken.append(max(self.now, self._waited[unit]))
                     continue
                 while (arrived := self._arrival(slot)) is None:
                     yield False
                 there = arrived + self._latencies.arrive
                 self._waited[unit] = max(self._waited[unit], there)
+                taken.append(max(self.now, self._waited[unit]))
             self._execute(instruction)
             yield True
 
