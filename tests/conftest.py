@@ -3,8 +3,13 @@
 import shutil
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from sim.cosim import SIMULATORS, simulate
+
+# How long something takes depends on the machine and on what else it does.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 
 def pytest_addoption(parser):

@@ -46,7 +46,10 @@ def borders(net: Network) -> str:
     return net.conv(net.conv(x, 8, (5, 5)), 4)
 
 
-@pytest.fixture(scope="module", params=MACHINES)
+@pytest.fixture(
+    scope="module",
+    params=["1x1", "2x1", pytest.param("2x2", marks=pytest.mark.slow)],
+)
 def machine(request):
     target = VerilatorTarget(MACHINES[request.param])
     yield target, MACHINES[request.param]
@@ -97,6 +100,7 @@ def test_results_and_cycles(machine, make):
         assert ours[tag] == pytest.approx(done.layers[tag].cycles, rel=limit), tag
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("machine", ["2x2"], indirect=True)
 def test_class2_on_four_nodes(machine):
     """Table V on a sixteenth of the inputs and outputs: 4 instructions, 4 groups of each tile."""
