@@ -48,7 +48,7 @@ def borders(net: Network) -> str:
 
 @pytest.fixture(
     scope="module",
-    params=["1x1", "2x1", pytest.param("2x2", marks=pytest.mark.slow)],
+    params=["1x1", *(pytest.param(mesh, marks=pytest.mark.slow) for mesh in ("2x1", "2x2"))],
 )
 def machine(request):
     target = VerilatorTarget(MACHINES[request.param])
