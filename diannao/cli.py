@@ -34,6 +34,7 @@ from .energy import TABLES, add_energy, load_costs
 from .energy.display import energy_table
 from .files import check_writable, read_npz, replacing
 from .generate import generate
+from .options import Configuration, Settings
 from .roofline import check_plot, plot
 from .session import MismatchError, Session
 from .targets import CLOCKED, is_board
@@ -45,14 +46,6 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 config_app = typer.Typer(help="Named configurations.")
 app.add_typer(config_app, name="config")
 app.add_typer(board_app, name="board")
-
-Configuration = Annotated[
-    str, typer.Option("--config", metavar="NAME|FILE.toml", help="Configuration of the core.")
-]
-Settings = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Change one field of the configuration."),
-]
 
 
 def _print_version(wanted: bool) -> None:

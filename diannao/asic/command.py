@@ -11,6 +11,7 @@ from rich.table import Table
 
 from ..configs import DEFAULT
 from ..console import showing_progress
+from ..options import Configuration, Settings
 from .synth import synthesise
 from .tops import TOPS
 
@@ -26,13 +27,8 @@ def synth_command(
         float | None,
         typer.Option(metavar="NS", help="Clock period to map for; without, the shortest."),
     ] = None,
-    config: Annotated[
-        str, typer.Option("--config", metavar="NAME|FILE.toml", help="Configuration of the core.")
-    ] = DEFAULT,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Change one field of the configuration."),
-    ] = None,
+    config: Configuration = DEFAULT,
+    settings: Settings = None,
     macro_area: Annotated[
         float | None, typer.Option(metavar="UM2", help="Area of memory macros per bit.")
     ] = None,

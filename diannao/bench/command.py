@@ -13,6 +13,7 @@ from hw.errors import UserError
 from ..configs import DEFAULT, load_core
 from ..console import showing_progress
 from ..files import check_writable, replacing
+from ..options import Configuration, Settings
 from ..roofline import check_plot, plot
 from .layers import LAYERS, Benchmark
 from .measure import MOST, Bench
@@ -27,13 +28,8 @@ def bench_command(
         list[str] | None,
         typer.Argument(metavar="[LAYER]...", help=f"Which ({', '.join(LAYERS)}); without, all."),
     ] = None,
-    config: Annotated[
-        str, typer.Option("--config", metavar="NAME|FILE.toml", help="Configuration of the core.")
-    ] = DEFAULT,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Change one field of the configuration."),
-    ] = None,
+    config: Configuration = DEFAULT,
+    settings: Settings = None,
     bandwidth: Annotated[
         int | None,
         typer.Option("--memory-bytes", metavar="N", min=1, help="Memory's bytes per cycle."),

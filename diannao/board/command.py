@@ -17,6 +17,7 @@ from hw.errors import UserError
 from ..configs import load_core
 from ..console import showing_progress
 from ..files import make_folder
+from ..options import Settings
 
 __all__ = ["board_app"]
 
@@ -101,10 +102,7 @@ def build_command(
             metavar="MODULE:CLASS", help="Any other platform of amaranth-boards, instead of BOARD."
         ),
     ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Change one field of the configuration."),
-    ] = None,
+    settings: Settings = None,
     clock: Annotated[
         float | None, typer.Option(metavar="MHZ", help="Clock, other than the board's usual one.")
     ] = None,

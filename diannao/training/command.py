@@ -18,6 +18,7 @@ from sim.training.loss import LOSSES
 
 from ..configs import load_config
 from ..files import check_writable, read_npz, replacing
+from ..options import Settings
 from .run import DEFAULT, FORMATS, TARGETS, Report, train
 
 __all__ = ["train_command"]
@@ -48,10 +49,7 @@ def train_command(
     config: Annotated[
         str, typer.Option("--config", metavar="NAME|FILE.toml", help="The machine, if not golden.")
     ] = DEFAULT,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Change one field of the configuration."),
-    ] = None,
+    settings: Settings = None,
     batches: Annotated[
         int | None, typer.Option(metavar="N", help="Stop each epoch after so many batches.")
     ] = None,

@@ -17,37 +17,19 @@ from sim.memory import MemorySettings
 from sim.program import TensorLayout
 from sim.verilator.target import VerilatorTarget
 from tests.compiler.networks import Network
+from tests.sim.fake_device import FakeDevice, reset_values
 
 TINY = CONFIGS["tiny"]
 
 
-class FakeCore:
+class FakeCore(FakeDevice):
     """Registers with their reset values, of a core of ``config``, and some memory."""
 
     def __init__(self, config=TINY, **changes: int):
-        self.registers = {
-            register.offset: register.pack(**{f.name: f.reset for f in register.fields})
-            for register in register_map(config)
-        }
+        super().__init__(reset_values(register_map(config)), np.arange(256, dtype=np.uint8))
         self.offsets = {register.name: register.offset for register in register_map(config)}
         for name, value in changes.items():
             self.registers[self.offsets[name]] = value
-        self.memory = np.arange(256, dtype=np.uint8)
-
-    def read_memory(self, address, size):
-        return self.memory[address : address + size].copy()
-
-    def write_memory(self, address, content):
-        self.memory[address : address + content.size] = content
-
-    def read_register(self, offset):
-        return self.registers[offset]
-
-    def write_register(self, offset, value):
-        self.registers[offset] = value
-
-    def wait(self, timeout):
-        return True
 
 
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=lambda config: config.name)

@@ -1,6 +1,7 @@
 """Random nests in all modes of a tile that trains, and the rows that must come out."""
 
 import random
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -30,11 +31,7 @@ class ModeProgram:
         self.config, self.core = config, config.core
         core = config.core
         self.rng = random.Random(seed)
-        shape = Shape(
-            tn=core.tn, ti=core.ti, width=core.width, drop=0, acc_width=core.acc_width,
-            nbout_rows=core.nbout_rows, bias_rows=core.bias_rows, segments=core.segments,
-        )  # fmt: skip
-        self.stimulus = Stimulus(shape, seed)
+        self.stimulus = Stimulus(replace(Shape.of(core), drop=0), seed)
         self.rows: list[int] = []
         self.tables: dict[bool, list[tuple[int, bool]]] = {}
         for joined in (True, False):

@@ -45,11 +45,7 @@ class TileProgram:
         core = self.core
         self.rng = random.Random(seed)
         self.stimulus = Stimulus(
-            Shape(
-                tn=core.tn, ti=core.ti, width=core.width, drop=core.drop,
-                acc_width=core.acc_width, nbout_rows=core.nbout_rows, bias_rows=core.bias_rows,
-                segments=core.segments,
-            ),
+            Shape.of(core),
             seed,
         )  # fmt: skip
         self.rows: list[int] = []

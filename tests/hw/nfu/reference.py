@@ -1,7 +1,8 @@
 """What the NFU does, step by step, from the formulas of ``hw.arith.numbers``; and random steps."""
 
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from typing import Self
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from hw.arith.numbers import (
     truncated_product,
     wrap,
 )
+from hw.diannao.config import Config
 from hw.nfu.layouts import Control, Op, Operands, lanes, row_bits
 from tests.streams import pack
 
@@ -32,6 +34,11 @@ class Shape:
     nbout_rows: int
     bias_rows: int
     segments: int
+
+    @classmethod
+    def of(cls, core: Config) -> Self:
+        """That of a core's NFU."""
+        return cls(**{field.name: getattr(core, field.name) for field in fields(cls)})
 
     def operands(self) -> Operands:
         control = Control(self.nbout_rows, self.bias_rows)

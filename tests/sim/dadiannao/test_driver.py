@@ -9,11 +9,12 @@ from hw.dadiannao.csr import register_map
 from hw.dadiannao.isa import ErrorCode
 from sim.driver import CoreError, Driver
 from tests.compiler.networks import Network
+from tests.sim.fake_device import FakeDevice, reset_values
 
 CONFIG = CONFIGS["dadiannao-tiny-4"]
 
 
-class FakeMachine:
+class FakeMachine(FakeDevice):
     """Registers with their reset values, and some memory; a program ends at once.
 
     ``changes`` are registers by node and name; one that is written keeps what it says.
@@ -21,30 +22,20 @@ class FakeMachine:
 
     def __init__(self, changes: dict[tuple[int, str], int]):
         registers = list(register_map(CONFIG))
-        self.registers = {
-            node << 12 | each.offset: each.pack(**{f.name: f.reset for f in each.fields})
-            for node in range(CONFIG.nodes)
-            for each in registers
-        }
         offsets = {each.name: each.offset for each in registers}
+        super().__init__(
+            {
+                node << 12 | offset: value
+                for node in range(CONFIG.nodes)
+                for offset, value in reset_values(registers).items()
+            },
+            np.zeros(1 << 20, dtype=np.uint8),
+        )
         for (node, name), value in changes.items():
             self.registers[node << 12 | offsets[name]] = value
-        self.memory = np.zeros(1 << 20, dtype=np.uint8)
-
-    def read_memory(self, address, size):
-        return self.memory[address : address + size].copy()
-
-    def write_memory(self, address, content):
-        self.memory[address : address + content.size] = content
-
-    def read_register(self, offset):
-        return self.registers[offset]
 
     def write_register(self, offset, value):
         pass
-
-    def wait(self, timeout):
-        return True
 
 
 @pytest.mark.parametrize(
