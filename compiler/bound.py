@@ -3,7 +3,7 @@
 from math import prod
 
 from hw.diannao.config import Config
-from sim.graph import Add, Conv, Gemm, Graph, LocalConv, Pool
+from sim.graph import Add, Conv, Gemm, Graph, LocalConv, Pairwise, Pool
 from sim.program import Layer
 
 from .float_graph import FloatGraph, Host
@@ -32,7 +32,7 @@ def bound_cycles(layer: Layer, config: Config, memory_bytes_per_cycle: float = 2
 
 
 def layer_of(
-    node: Conv | LocalConv | Gemm | Pool | Add, tag: int, graph: Graph, config: Config
+    node: Conv | LocalConv | Gemm | Pool | Pairwise, tag: int, graph: Graph, config: Config
 ) -> Layer:
     """The report entry of a node: true work, and bytes that have to move at least once each way.
 
@@ -41,9 +41,9 @@ def layer_of(
     shapes = {name: tensor.shape for name, tensor in graph.tensors.items()}
     outputs = prod(shapes[node.output])
     macs = weights = 0
-    if isinstance(node, Add):
+    if isinstance(node, Pairwise):
         inputs = sum(prod(shapes[name]) for name in set(node.inputs))
-        macs = 2 * outputs
+        macs = (1 + isinstance(node, Add)) * outputs
         steps = -(-inputs // config.ti)
     elif isinstance(node, Gemm):
         inputs = prod(shapes[node.input])

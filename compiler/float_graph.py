@@ -23,6 +23,7 @@ __all__ = [
     "Gemm",
     "Host",
     "LocalConv",
+    "Mul",
     "Node",
     "Pad",
     "Pool",
@@ -121,6 +122,11 @@ class Pool(Computation):
 @dataclass(kw_only=True)
 class Add(Computation):
     """Sum of two tensors of one shape."""
+
+
+@dataclass(kw_only=True)
+class Mul(Computation):
+    """Product of two tensors of one shape, place by place."""
 
 
 @dataclass(kw_only=True)

@@ -17,6 +17,7 @@ from .float_graph import (
     Gemm,
     Host,
     LocalConv,
+    Mul,
     Node,
     Pool,
 )
@@ -147,4 +148,6 @@ def _limits(node: Node, width: int) -> list[tuple[str, str, int]]:
         return [
             (y, node.input, largest_frac((node.weight.min(), node.weight.max()), width) + raise_by)
         ]
+    if isinstance(node, Mul):  # a product has the fraction bits of both
+        return []
     return [(y, node.input, raise_by)]

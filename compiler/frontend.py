@@ -10,6 +10,7 @@ from hw.errors import UserError
 
 from .float_graph import FloatGraph, Tensor
 from .model import Model, prepare
+from .normalisation import write_out_normalisations
 from .operators import OPERATORS, import_node
 from .passes.activation import fuse_activations
 from .passes.affine import fold_affine
@@ -22,7 +23,11 @@ __all__ = ["load"]
 
 
 def load(
-    source: str | os.PathLike | bytes | onnx.ModelProto, *, batch: int = 1, strict: bool = False
+    source: str | os.PathLike | bytes | onnx.ModelProto,
+    *,
+    batch: int = 1,
+    strict: bool = False,
+    multiplies: bool = False,
 ) -> FloatGraph:
     """Import an ONNX model.
 
@@ -34,6 +39,7 @@ def load(
     source : path of an .onnx file, its content, or a model
     batch : images per run, for models that leave axis 0 of their inputs open
     strict : refuse operators that would run on the host (changes of shape excepted)
+    multiplies : the core can multiply tensors by each other
 
     Raises
     ------
@@ -42,7 +48,9 @@ def load(
         cannot run all of it.
     """
     model = prepare(source, batch)
-    graph = _import(model)
+    if multiplies:
+        write_out_normalisations(model)
+    graph = _import(model, multiplies)
     lift_ranks(graph)
     sink_reshapes(graph)
     fold_affine(graph)
@@ -54,7 +62,7 @@ def load(
     return graph
 
 
-def _import(model: Model) -> FloatGraph:
+def _import(model: Model, multiplies: bool) -> FloatGraph:
     proto = model.proto.graph
     for node in proto.node:
         kind = f"{node.domain}.{node.op_type}"
@@ -64,7 +72,7 @@ def _import(model: Model) -> FloatGraph:
                 f"supported operators: {', '.join(sorted(OPERATORS))}"
             )
     read = {name for node in proto.node for name in node.input} | set(model.outputs)
-    nodes = [import_node(node, model, read) for node in proto.node]
+    nodes = [import_node(node, model, read, multiplies=multiplies) for node in proto.node]
     nodes += [_constant_output(model, name) for name in model.outputs if name in model.constants]
     tensors = {}
     for name in [*model.inputs, *(name for node in nodes for name in node.outputs)]:

@@ -10,6 +10,7 @@ __all__ = [
     "Function",
     "LeakyRelu",
     "Linear",
+    "Power",
     "Sigmoid",
     "Step",
     "Tanh",
@@ -79,7 +80,23 @@ class Tanh:
         return np.tanh(x)
 
 
-Step = Linear | LeakyRelu | Clip | Sigmoid | Tanh
+@dataclass(frozen=True)
+class Power:
+    """``max(x, low) ** exponent``, with ``low`` above 0 and ``exponent`` below 1."""
+
+    exponent: float
+    low: float
+    curved = True
+
+    @property
+    def kinks(self) -> tuple[float, ...]:
+        return (self.low,)
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        return np.maximum(x, self.low) ** self.exponent
+
+
+Step = Linear | LeakyRelu | Clip | Sigmoid | Tanh | Power
 """An elementary function: convex or concave between its ``kinks``; not ``curved`` means linear."""
 
 
@@ -142,6 +159,8 @@ class Function:
                 bound *= abs(step.scale)
             elif isinstance(step, LeakyRelu):
                 bound *= max(1.0, abs(step.alpha))
+            elif isinstance(step, Power):
+                bound *= abs(step.exponent) * step.low ** (step.exponent - 1)
             else:
                 bound *= slopes[type(step)]
         return bound
@@ -151,7 +170,7 @@ class Function:
         """Whether the result is known never to be negative."""
         last = self.steps[-1] if self.steps else None
         return (
-            isinstance(last, Sigmoid)
+            isinstance(last, Sigmoid | Power)
             or last == LeakyRelu()
             or (isinstance(last, Clip) and last.low >= 0)
         )

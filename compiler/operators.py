@@ -19,12 +19,13 @@ from .float_graph import (
     Gemm,
     Host,
     LocalConv,
+    Mul,
     Node,
     Pad,
     Pool,
     Reshape,
 )
-from .functions import Clip, Function, LeakyRelu, Linear, Sigmoid, Step, Tanh
+from .functions import Clip, Function, LeakyRelu, Linear, Power, Sigmoid, Step, Tanh
 from .locally_connected import DOMAIN, NAME
 from .model import Model, free_names
 
@@ -43,11 +44,12 @@ def require(condition: bool, reason: str) -> None:
 
 @dataclass
 class Source:
-    """One ONNX node with what is known about its surroundings."""
+    """One ONNX node with what is known about its surroundings, and what the core can do."""
 
     proto: onnx.NodeProto
     model: Model
     used: set[str]
+    multiplies: bool
 
     def __post_init__(self):
         self.name = self.proto.name or self.proto.output[0]
@@ -120,6 +122,9 @@ class Source:
         return self.proto.output[0]
 
 
+PRODUCTS = "products of two tensors take DaDianNao nodes with aggregate=true and training=true"
+"""Why a core that cannot multiply neurons by neurons leaves an operator to the host."""
+
 Importer = Callable[[Source], Node]
 OPERATORS: dict[str, Importer] = {}
 """Operators of ONNX that can run on the core."""
@@ -133,12 +138,15 @@ def _operator(*names: str) -> Callable[[Importer], Importer]:
     return register
 
 
-def import_node(proto: onnx.NodeProto, model: Model, used: set[str]) -> Node:
+def import_node(
+    proto: onnx.NodeProto, model: Model, used: set[str], *, multiplies: bool = False
+) -> Node:
     """The float-graph node for ``proto``; a Host node with the reason if the core cannot run it.
 
-    ``used`` are the tensors that other nodes or the user read.
+    ``used`` are the tensors that other nodes or the user read; ``multiplies`` as for
+    ``compiler.frontend.load``.
     """
-    source = Source(proto, model, used)
+    source = Source(proto, model, used, multiplies)
     op = f"{proto.domain}.{proto.op_type}" if proto.domain else proto.op_type
     try:
         require(op.removeprefix("ai.onnx.") in OPERATORS, "the core has no such operator")
@@ -348,6 +356,32 @@ def _clip(source: Source) -> Node:
     return _activation(source, Clip(float(low), float(high)))
 
 
+@_operator("Pow")
+def _pow(source: Source) -> Node:
+    exponent = source.scalar(1, "exponent")
+    require(exponent < 1, f"its exponent must be below 1, not {exponent}")
+    # Where it is not known to be positive, the power of a number need not exist.
+    maker = next(
+        (n for n in source.model.proto.graph.node if source.proto.input[0] in n.output), None
+    )
+    require(
+        maker is not None and maker.op_type == "Clip" and len(maker.input) > 1,
+        "a Clip in front of it must keep its base positive",
+    )
+    assert maker is not None
+    low = Source(maker, source.model, source.used, source.multiplies).scalar(1, "lower bound", 0.0)
+    require(low > 0, f"a Clip in front of it must keep its base positive, not above {low}")
+    return _activation(source, Power(float(exponent), float(low)))
+
+
+@_operator("LRN")
+def _lrn(source: Source) -> Node:
+    """What ``compiler.normalisation`` has not written out."""
+    require(source.multiplies, PRODUCTS)
+    source.tensor((4,))
+    raise UnsupportedError("its alpha must not be negative, its beta and bias must be positive")
+
+
 # Arithmetic with constants, residuals
 
 
@@ -372,10 +406,12 @@ def _per_channel(source: Source, data: int, constant: int) -> tuple[np.ndarray, 
 def _arithmetic(source: Source) -> Node:
     op = source.proto.op_type
     if not source.is_constant(0) and not source.is_constant(1):
-        require(op == "Add", "one operand must be constant")
+        require(op in ("Add", "Mul"), "one operand must be constant")
+        require(op == "Add" or source.multiplies, PRODUCTS)
         inputs = [source.data(0), source.data(1)]
         require(source.shape(0) == source.shape(1), "operands must have the same shape")
-        return Add(name=source.name, inputs=inputs, outputs=[source.single_output()])
+        kind = Add if op == "Add" else Mul
+        return kind(name=source.name, inputs=inputs, outputs=[source.single_output()])
     constant = 0 if source.is_constant(0) else 1
     data = source.data(1 - constant)
     value, last = _per_channel(source, 1 - constant, constant)

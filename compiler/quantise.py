@@ -24,6 +24,7 @@ from .float_graph import (
     Gemm,
     Host,
     LocalConv,
+    Mul,
     Node,
     Pool,
 )
@@ -140,6 +141,8 @@ class _Quantiser:
             return self._pool(node)
         if isinstance(node, Add):
             return self._add(node)
+        if isinstance(node, Mul):
+            return self._mul(node)
         if isinstance(node, Concat):
             return quantised.Concat(node.name, tuple(node.inputs), node.output)
         assert isinstance(node, Host), node
@@ -289,6 +292,14 @@ class _Quantiser:
             name=node.name, inputs=(node.inputs[0], node.inputs[1]), output=node.output,
             multipliers=(1 << (sum_frac - first), 1 << (sum_frac - second)),
             shift=sum_frac - argument, table=self._table(function, argument, node.output),
+        )  # fmt: skip
+
+    def _mul(self, node: Mul) -> quantised.Mul:
+        sum_frac = sum(self.fracs[name] for name in node.inputs)
+        argument = max(self._argument_frac(node, sum_frac), sum_frac - _MOST_SHIFT)
+        return quantised.Mul(
+            name=node.name, inputs=(node.inputs[0], node.inputs[1]), output=node.output,
+            shift=sum_frac - argument, table=self._table(node.function, argument, node.output),
         )  # fmt: skip
 
     def _host(self, node: Host) -> quantised.Host:

@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 
-from sim.graph import Add, Concat, Graph, Host, Node
+from sim.graph import Concat, Graph, Host, Node, Pairwise
 
 __all__ = ["inputs_of", "outputs_of", "segments"]
 
 
 def inputs_of(node: Node) -> Sequence[str]:
     """Tensors that a node reads."""
-    return node.inputs if isinstance(node, Add | Concat | Host) else (node.input,)
+    return node.inputs if isinstance(node, Pairwise | Concat | Host) else (node.input,)
 
 
 def outputs_of(node: Node) -> Sequence[str]:

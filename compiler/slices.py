@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from hw.arith.numbers import Table, compensation
 from hw.errors import UserError
-from sim.graph import Add, Concat, Graph, Node, Pool, Tensor
+from sim.graph import Concat, Graph, Node, Pairwise, Pool, Tensor
 
 __all__ = ["Sliced"]
 
@@ -12,8 +12,8 @@ __all__ = ["Sliced"]
 class Sliced:
     """A graph whose concatenated tensors know where they lie, with copies where they must.
 
-    A tensor that is to be in two places is copied; so is an operand of an Add if the pixels of the
-    two would lie at unequal distances.
+    A tensor that is to be in two places is copied; so is an operand of a sum or product if the
+    pixels of the two would lie at unequal distances.
 
     Members
     -------
@@ -37,7 +37,7 @@ class Sliced:
             self.nodes.append(node)
         nodes, self.nodes = self.nodes, []
         for node in nodes:
-            if isinstance(node, Add):
+            if isinstance(node, Pairwise):
                 node = self._align(node)
             self.nodes.append(node)
 
@@ -59,7 +59,7 @@ class Sliced:
             first += self.tensors[name].shape[1]
         return replace(node, inputs=tuple(inputs))
 
-    def _align(self, node: Add) -> Add:
+    def _align(self, node: Pairwise) -> Pairwise:
         channels = {self.tensors[self.root(name)[0]].shape[1] for name in node.inputs}
         if len(channels) == 1:
             return node

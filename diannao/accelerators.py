@@ -34,6 +34,7 @@ class Accelerator:
     lower : compiles a quantised graph without host nodes
     interpreter : makes the target ``isa``
     nfus : how many NFUs of ``arithmetic``'s size work at the same time
+    multiplies : whether a configuration can multiply tensors by each other
     """
 
     name: str
@@ -43,6 +44,7 @@ class Accelerator:
     lower: Callable[[Graph, Any, MemorySettings], Program]
     interpreter: Callable[[Any], Target]
     nfus: Callable[[Any], int]
+    multiplies: Callable[[Any], bool]
 
     def limits(self, layer: Layer, config: Any, bandwidth: float) -> dict[str, float]:
         """Cycles that a layer takes at least, by resource; see ``compiler.bound.limits``."""
@@ -53,11 +55,12 @@ class Accelerator:
 ACCELERATORS = (
     Accelerator(
         "DianNao", Config, CORE_CONFIGS, lambda config: config, lowering.lower, IsaTarget,
-        lambda _: 1,
+        lambda _: 1, lambda _: False,
     ),
     Accelerator(
         "DaDianNao", NodeConfig, NODE_CONFIGS, lambda config: config.core,
         dadiannao_compiler.lower, MachineIsaTarget, lambda config: config.tiles * config.nodes,
+        lambda config: config.training,
     ),
 )  # fmt: skip
 """All accelerators; the first one's configurations are the default."""

@@ -89,8 +89,9 @@ class Compiled:
         preset: str | None,
     ) -> "Compiled":
         """Compile up to quantisation; lowering follows when a program is asked for."""
-        floats = load(source, batch=batch, strict=strict)
-        arithmetic = accelerator_of(config).arithmetic(config)
+        accelerator = accelerator_of(config)
+        floats = load(source, batch=batch, strict=strict, multiplies=accelerator.multiplies(config))
+        arithmetic = accelerator.arithmetic(config)
         graph = quantise(floats, samples, arithmetic, preset=preset)
         return cls(floats, graph, config, memory)
 

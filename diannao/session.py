@@ -134,7 +134,8 @@ class Session:
         self._samples: dict[str, np.ndarray] | None = None
         self._float_error: dict[str, float] | None = None
 
-        floats = load(model, batch=1, strict=strict)
+        multiplies = accelerator_of(self.config).multiplies(self.config)
+        floats = load(model, batch=1, strict=strict, multiplies=multiplies)
         self._batched = is_batched(floats, 1)
         proto = _proto(model)
         self._interface = Interface(proto, floats, batched=self._batched)

@@ -22,7 +22,7 @@ from hw.arith.numbers import (
 )
 
 from . import host
-from .graph import Add, Concat, Conv, Gemm, Graph, Host, LocalConv, Pool
+from .graph import Add, Concat, Conv, Gemm, Graph, Host, LocalConv, Mul, Pool
 
 __all__ = ["Result", "run"]
 
@@ -117,6 +117,9 @@ def _evaluate(graph: Graph, node, result: Result) -> None:
                 for name, factor in zip(node.inputs, node.multipliers, strict=True)
             )
             sums = a + b
+        elif isinstance(node, Mul):
+            a, b = (tensors[name] for name in node.inputs)
+            sums = truncated_product(a, b, graph.width, graph.drop)
         else:
             raise TypeError(f"golden has no operator {type(node).__name__}")
         output = _finish(graph, sums, node.shift, node.table, node.output, result)

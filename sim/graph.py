@@ -20,7 +20,9 @@ __all__ = [
     "Graph",
     "Host",
     "LocalConv",
+    "Mul",
     "Node",
+    "Pairwise",
     "Pool",
     "Tensor",
 ]
@@ -146,6 +148,22 @@ class Add:
 
 
 @dataclass(frozen=True)
+class Mul:
+    """Product of two tensors, place by place: y = table(requantise(T(a, b), shift))."""
+
+    name: str
+    inputs: tuple[str, str]
+    output: str
+    shift: int
+    table: Table
+    op: str = "Mul"
+
+
+Pairwise = Add | Mul
+"""The operators on two tensors of one shape."""
+
+
+@dataclass(frozen=True)
 class Concat:
     """Concatenation over channels (axis 1) of tensors with equal ``frac``; no arithmetic."""
 
@@ -170,7 +188,7 @@ class Host:
     op: str
 
 
-Node = Conv | LocalConv | Gemm | Pool | Add | Concat | Host
+Node = Conv | LocalConv | Gemm | Pool | Pairwise | Concat | Host
 
 
 @dataclass

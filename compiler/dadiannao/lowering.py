@@ -13,12 +13,11 @@ from hw.dadiannao.assembler import encode
 from hw.dadiannao.config import NodeConfig
 from hw.errors import UserError
 from sim.dadiannao.program import MachineProgram
-from sim.graph import Add, Conv, Gemm, Graph, Host, LocalConv, Pool
+from sim.graph import Conv, Gemm, Graph, Host, LocalConv, Mul, Pairwise, Pool
 from sim.memory import MemorySettings
 from sim.program import Layer as ReportLayer
 from sim.program import TensorLayout
 
-from .add import emit_add
 from .areas import Share, common
 from .conv import Layer, Piece, Plan, Region, emit_conv, plans
 from .emitter import Emitter, HostImage
@@ -26,6 +25,7 @@ from .exchange import Exchange, Parcel, Step
 from .gathering import sequence
 from .host import clear_border, host_layout, load_rows, store_rows
 from .maps import CentralMap, Space, extent
+from .pairwise import emit_pairwise
 from .placement import Placement, Worker
 from .pool import emit_pool
 from .windows import Windows
@@ -76,6 +76,11 @@ def _check_layers(graph: Graph, config: NodeConfig) -> None:
             raise UserError(
                 f"layer {node.name!r} has private kernels, which DaDianNao nodes do not run; take "
                 "a DianNao configuration"
+            )
+        if isinstance(node, Mul) and not config.training:
+            raise UserError(
+                f"layer {node.name!r} multiplies neurons by neurons, which {config.name} cannot; "
+                "set aggregate=true and training=true"
             )
         if isinstance(node, Conv | Gemm):
             terms = int(np.prod(node.weight.shape[1:4]))
@@ -448,10 +453,10 @@ class _Lowering:
         target = self._map(node.output, at)
         sources = [self._map(name, at) for name in inputs_of(node)]
         near = self._placement.near(node, at)
-        if isinstance(node, Add):
+        if isinstance(node, Pairwise):
             if near != share.area:
                 emitter.wait()
-            emit_add(emitter, node, share.area, (sources[0], sources[1]), target)
+            emit_pairwise(emitter, node, share.area, (sources[0], sources[1]), target)
         elif isinstance(node, Pool):
             emit_pool(emitter, node, share.area, near, sources[0], target)
         else:

@@ -10,7 +10,7 @@ from itertools import pairwise
 from compiler.segments import inputs_of
 from compiler.slices import Sliced
 from hw.dadiannao.config import NodeConfig
-from sim.graph import Add, Concat, Conv, Gemm, Graph, Pool
+from sim.graph import Concat, Conv, Gemm, Graph, Pairwise, Pool
 
 from .areas import Area, Share, inside, joined
 from .maps import Segment, extent
@@ -21,7 +21,7 @@ Extents = tuple[int, int, int, int]
 """Batch, channels, height and width; a tensor (N, F) has one pixel."""
 
 
-Worker = Conv | Gemm | Pool | Add
+Worker = Conv | Gemm | Pool | Pairwise
 """The layers that nodes have."""
 
 
@@ -62,7 +62,7 @@ class Placement:
         if name in self._concats:
             return self._joined([self._form(part) for part in self._concats[name].inputs])
         maker = self._makers.get(name)
-        if isinstance(maker, Pool | Add):  # neurons stay in their lanes
+        if isinstance(maker, Pool | Pairwise):  # neurons stay in their lanes
             return self._form(inputs_of(maker)[0])
         return (Segment(0, self.extents(name)[1]),)
 
@@ -168,7 +168,7 @@ class Placement:
             return _NOTHING
         if isinstance(layer, Gemm):
             return self.area(name)
-        return share.area if isinstance(layer, Add) else self._windows(layer, share.area)
+        return share.area if isinstance(layer, Pairwise) else self._windows(layer, share.area)
 
     def near(self, layer: Worker, node: int) -> Area:
         """Outputs of ``layer`` in ``node``, a rectangle, for which it has all inputs itself."""
@@ -181,7 +181,7 @@ class Placement:
         area = share.area
         for part in parts:
             here, whole = self.share(part, node).area, self.area(part)
-            if isinstance(layer, Add):
+            if isinstance(layer, Pairwise):
                 area = area.common(here)
                 continue
             runs = []

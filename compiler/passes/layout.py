@@ -5,7 +5,18 @@ treat every element alike move in front of it; classifier layers flatten by them
 stands before a host operator or a graph output, and runs on the host.
 """
 
-from ..float_graph import Activation, Add, Affine, Concat, Conv, FloatGraph, Gemm, Node, Reshape
+from ..float_graph import (
+    Activation,
+    Add,
+    Affine,
+    Concat,
+    Conv,
+    FloatGraph,
+    Gemm,
+    Mul,
+    Node,
+    Reshape,
+)
 
 __all__ = ["sink_reshapes"]
 
@@ -48,7 +59,7 @@ def _drop(graph: FloatGraph, node: Reshape) -> bool:
 
 def _sink(graph: FloatGraph, node: Node) -> bool:
     """Let ``node`` read what was there before a Reshape; its result is reshaped instead."""
-    if not isinstance(node, Activation | Affine | Add | Concat | Conv | Gemm):
+    if not isinstance(node, Activation | Affine | Add | Mul | Concat | Conv | Gemm):
         return False
     origins = [_origin(graph, name) for name in node.inputs]
     if any(origin is None for origin in origins):
@@ -59,7 +70,7 @@ def _sink(graph: FloatGraph, node: Node) -> bool:
     shape = before[0]
     if any(len(s) not in (2, 4) for s in before):
         return False
-    if isinstance(node, Activation | Add):
+    if isinstance(node, Activation | Add | Mul):
         if any(s != shape for s in before):
             return False
         _reshape_result(graph, node, inputs, shape)

@@ -11,7 +11,7 @@ from hw.dadiannao.config import NodeConfig
 from hw.dadiannao.isa import LoadOp, ReadOp, SendOp
 from hw.dadiannao.packets import head_words, row_words
 from hw.diannao.isa import NfuIn, NfuOut
-from hw.nfu.layouts import Op
+from hw.nfu.layouts import Held, Op
 from sim.interpreter.nest import Nest
 
 from .interpreter.rows import addresses
@@ -97,7 +97,7 @@ def _steps(counts: Counter[str], slot: Tile) -> None:
     nest, tiles = Nest(slot.nest), slot.tiles.bit_count()
     if nest.reads_nbin:
         counts["nbin_read"] += nest.steps * tiles
-    if nest.reads_sb:
+    if nest.reads_sb and slot.nest.held is not Held.EACH:
         last, rows = None, 0
         for steps in nest.scan():
             at = nest.at("sb", steps)

@@ -8,7 +8,7 @@ from compiler.lowering import lower
 from hw.arith.numbers import Table, bounds
 from hw.diannao.config import Config
 from sim import golden
-from sim.graph import Add, Concat, Conv, Gemm, Graph, LocalConv, Node, Pool, Tensor
+from sim.graph import Add, Concat, Conv, Gemm, Graph, LocalConv, Mul, Node, Pool, Tensor
 from sim.interpreter import Interpreter, Statistics
 from sim.program import Program
 
@@ -121,6 +121,11 @@ class Network:
         self.nodes.append(
             Add(f"add {y}", (a, b), y, (first, second), self.config.width - 1, self.table())
         )
+        return y
+
+    def mul(self, a: str, b: str) -> str:
+        y = self._tensor(*self.shape(a))
+        self.nodes.append(Mul(f"mul {y}", (a, b), y, self.config.width - 2, self.table()))
         return y
 
     def concat(self, *parts: str) -> str:

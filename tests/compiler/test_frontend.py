@@ -4,10 +4,11 @@ import numpy as np
 import onnx
 import pytest
 from onnx import helper, numpy_helper
+from onnx.reference import ReferenceEvaluator
 
-from compiler.float_graph import Add, Concat, Conv, Gemm, Host, Pool
+from compiler.float_graph import Add, Concat, Conv, Gemm, Host, Mul, Pool
 from compiler.frontend import load
-from compiler.functions import IDENTITY, Clip, Function, LeakyRelu, Linear
+from compiler.functions import IDENTITY, Clip, Function, LeakyRelu, Linear, Power
 from hw.errors import UserError
 from tests.compiler.onnx_models import compare, node, one_node, onnx_model, weights
 
@@ -381,6 +382,53 @@ def test_constants_of_the_last_axis(shape):
     compared(model, *shape)
 
 
+# Products of tensors
+
+
+@pytest.mark.parametrize("size", [1, 3, 4, 9])
+def test_normalisation_is_written_out(size):
+    """Squares, a convolution whose activation is the power, products."""
+    attributes = {"size": size, "alpha": 0.7, "beta": 0.6, "bias": 1.5}
+    model = one_node("LRN", (2, 6, 3, 3), {}, **attributes)
+    graph = load(model, multiplies=True)
+    squares, sums, products = graph.nodes
+    assert [type(each) for each in graph.nodes] == [Mul, Conv, Mul]
+    assert squares.inputs == ["x", "x"]
+    assert isinstance(sums, Conv)
+    assert sums.function.steps == (Clip(1.5, np.inf), Power(-float(np.float32(0.6)), 1.5))
+    assert products.inputs == ["x", sums.output]
+    x = np.random.default_rng(0).normal(size=(2, 6, 3, 3)).astype(np.float32)
+    outputs = ReferenceEvaluator(graph.model).run(None, {"x": x})
+    assert isinstance(outputs, list)
+    found = np.asarray(outputs[0])
+    for c in range(6):  # ONNX's own reference leaves channels out
+        window = x[:, max(0, c - (size - 1) // 2) : c + size // 2 + 1]
+        expected = x[:, c] * (1.5 + 0.7 / size * (window**2).sum(1)) ** -0.6
+        np.testing.assert_allclose(found[:, c], expected, rtol=1e-5)
+
+
+def test_products_are_the_hosts_unless_the_core_multiplies():
+    for model in (
+        one_node("LRN", (1, 6, 3, 3), {}, size=3),
+        onnx_model([node("Mul", ["x", "x"], ["y"])], IMAGE, {"y": 4}),
+    ):
+        assert "products of two tensors take DaDianNao nodes" in reasons(model)[0][1]
+        assert reasons(model, multiplies=True) == []
+
+
+def test_powers_need_a_positive_base():
+    def power(low, exponent):
+        nodes = [node("Clip", ["x", "low"], ["c"]), node("Pow", ["c", "e"], ["y"])]
+        constants = {"low": np.float32(low), "e": np.float32(exponent)}
+        return onnx_model(nodes, IMAGE, {"y": 4}, constants)
+
+    (pool,) = load(power(0.5, -0.5)).nodes
+    assert isinstance(pool, Pool)
+    assert pool.function.steps == (Clip(0.5, np.inf), Power(-0.5, 0.5))
+    assert "must keep its base positive" in reasons(power(0, -0.5))[0][1]
+    assert "must be below 1, not 2" in reasons(power(0.5, 2))[0][1]
+
+
 # The host
 
 
@@ -401,6 +449,8 @@ def test_constants_of_the_last_axis(shape):
         (one_node("MatMul", (4,), {"w": weights(4, 2)}, rank=1), "must have at least 2 axes"),
         (one_node("MatMul", (2, 3, 4), {"w": weights(2, 4, 2)}), "factor must be a matrix"),
         (one_node("Add", (1, 3, 4, 4), {"b": weights(3, 4, 4)}), "one value per channel"),
+        (one_node("LRN", (1, 3, 4, 4), {}, size=3, bias=-1.0), "products of two tensors"),
+        (one_node("Pow", (1, 3, 4, 4), {"e": np.float32(0.5)}), "a Clip in front of it"),
         (one_node("Div", (1, 3, 4, 4), {"b": np.zeros(1, np.float32)}), "division by zero"),
         (one_node("MaxPool", (1, 1, 5, 5), kernel_shape=[2, 2], dilations=[2, 2]), "dilations"),
         (one_node("Concat", (1, 3, 4, 4), {"c": weights(1, 3, 4, 4)}, axis=1), "'c' is constant"),

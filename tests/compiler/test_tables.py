@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from compiler.functions import IDENTITY, Clip, Function, LeakyRelu, Linear, Sigmoid, Tanh
+from compiler.functions import IDENTITY, Clip, Function, LeakyRelu, Linear, Power, Sigmoid, Tanh
 from compiler.tables import fit, table_error
 from hw.arith.numbers import activate, bounds
 from hw.errors import UserError
@@ -172,6 +172,11 @@ def test_properties_of_functions():
     assert not IDENTITY.nonnegative
     assert HARD_SIGMOID.steepest == pytest.approx(0.2)
     assert Function((Linear(-3.0), Sigmoid())).steepest == pytest.approx(0.75)
+    power = Function((Clip(2.0, np.inf), Power(-0.75, 2.0)))
+    assert power.nonnegative
+    assert power.steepest == pytest.approx(0.75 * 2**-1.75)
+    assert power(np.array([-1.0, 4.0])) == pytest.approx([2**-0.75, 4**-0.75])
     x = np.arange(-50, 51) / 10
+    assert [x[i] for i in power.pieces(x)] == [-5.0, 2.0]
     assert HARD_SIGMOID.pieces(x) == [0, 25, 75]
     assert [x[i] for i in HARD_SIGMOID.pieces(x)] == [-5.0, -2.5, 2.5]

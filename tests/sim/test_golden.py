@@ -9,7 +9,7 @@ import pytest
 
 from hw.arith.numbers import Table, activate, bounds, requantise, truncated_product
 from sim import golden
-from sim.graph import Add, Concat, Conv, Gemm, Graph, Host, LocalConv, Pool, Tensor
+from sim.graph import Add, Concat, Conv, Gemm, Graph, Host, LocalConv, Mul, Pool, Tensor
 
 IDENTITY = Table((0,), (1, 1), (0, 0), 0)
 BENT = Table((-300, 0, 500), (-3, 1, 7, 2), (40, -5, 0, 900), 2)
@@ -214,6 +214,20 @@ def test_add_equals_loop_over_products(width, drop):
                + truncated_product(int(q), -7, width, drop), width - 3, BENT, width, drop)
         for p, q in zip(a.ravel(), b.ravel(), strict=True)
     ]  # fmt: skip
+    result = golden.run(graph, {"a": a, "b": b}).tensors["y"]
+    np.testing.assert_array_equal(result.ravel(), expected)
+
+
+@pytest.mark.parametrize(("width", "drop"), [(16, 0), (16, 8), (8, 3)])
+def test_mul_equals_loop_over_products(width, drop):
+    rng, shape = np.random.default_rng(7), (2, 3, 4, 5)
+    node = Mul("n", ("a", "b"), "y", width - 3, BENT)
+    a, b = integers(rng, shape, width), integers(rng, shape, width)
+    graph = graph_of(node, {"a": a.shape, "b": b.shape}, {"y": shape}, width, drop)
+    expected = [
+        finish(truncated_product(int(p), int(q), width, drop), width - 3, BENT, width, drop)
+        for p, q in zip(a.ravel(), b.ravel(), strict=True)
+    ]
     result = golden.run(graph, {"a": a, "b": b}).tensors["y"]
     np.testing.assert_array_equal(result.ravel(), expected)
 

@@ -13,12 +13,12 @@ from math import prod
 
 import numpy as np
 
-from hw.dadiannao.assembler import Instruction, Read, Send, Tile, Write
+from hw.dadiannao.assembler import Instruction, Read, Send, Tile, TileNest, Write
 from hw.dadiannao.config import NodeConfig
 from hw.dadiannao.instructions import DADIANNAO
 from hw.dadiannao.isa import LoadOp, ReadOp, SendOp
 from hw.diannao.isa import NfuOut
-from hw.nfu.layouts import Op
+from hw.nfu.layouts import Held, Op
 from sim.interpreter.nest import Nest
 
 from ..interpreter.rows import addresses
@@ -303,7 +303,10 @@ class NodeModel:
         gone = times[np.searchsorted(freed, np.arange(1, count + 1))]
         finished = nothing
         if nest.slot.target == NfuOut.NFU3:
-            finished = times[nest.first_steps() + nest.duration] + self._latencies.nfu
+            last = nest.first_steps() + nest.duration
+            if isinstance(nest.slot, TileNest) and nest.slot.held == Held.EACH:
+                last = last[1::2]  # the second steps of pairs
+            finished = times[last] + self._latencies.nfu
         return arrived[count:], gone, finished, int(times[-1]) + 1
 
     def _pace(self, nest: Nest) -> np.ndarray:

@@ -23,7 +23,8 @@ TINY = CONFIGS["dadiannao-tiny"]
 def machines(draw, *, nodes: bool = False) -> NodeConfig:
     """Small machines of all shapes, with buffers from ample to barely enough."""
     width = draw(st.sampled_from([16, 8]))
-    drop = draw(st.sampled_from([0, 3, width - 2]))
+    training = draw(st.booleans())
+    drop = 0 if training else draw(st.sampled_from([0, 3, width - 2]))
     lanes = draw(st.sampled_from([2, 4, 8]))
     shape = (
         draw(st.sampled_from([(1, 2), (2, 1), (2, 2), (1, 3), (3, 2), (3, 3)])) if nodes else (1, 1)
@@ -38,7 +39,7 @@ def machines(draw, *, nodes: bool = False) -> NodeConfig:
         sb_rows=4096, central_rows=draw(st.sampled_from([8192, 256])) if nodes else 8192,
         masks=draw(st.sampled_from([64, 16, 9])),
         segments=draw(st.sampled_from([8, 5, 2])),
-        trunk=8,
+        trunk=8, aggregate=training, training=training,
     )  # fmt: skip
 
 
@@ -71,6 +72,7 @@ def networks(draw, config: NodeConfig, layers: int) -> Graph:
         x = draw(st.sampled_from(names))
         shape = net.shape(x)
         kinds = ["gemm", "add", "concat"] + ["conv", "pool", "conv"] * (len(shape) == 4)
+        kinds += ["mul"] * config.training
         kind = draw(st.sampled_from(kinds))
         if kind == "conv":
             groups = draw(st.sampled_from([n for n in range(1, 15) if not shape[1] % n]))
@@ -83,9 +85,9 @@ def networks(draw, config: NodeConfig, layers: int) -> Graph:
             operation = draw(st.sampled_from(["max", "average"]))
             parameters = _windows(draw, *shape[2:], inside=True)
             names.append(net.pool(x, operation, *parameters, draw(st.booleans())))
-        elif kind == "add":
+        elif kind in ("add", "mul"):
             same = [name for name in names if net.shape(name) == shape]
-            names.append(net.add(x, draw(st.sampled_from(same))))
+            names.append(getattr(net, kind)(x, draw(st.sampled_from(same))))
         else:
             like = [
                 n for n in names if (net.shape(n)[0], net.shape(n)[2:]) == (shape[0], shape[2:])
