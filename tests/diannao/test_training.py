@@ -177,7 +177,7 @@ def test_machine(width, function):
     [
         (perceptron((7, 9, 3), "Sigmoid"), (7,), 3, 32),
         (perceptron((7, 9, 3), "Tanh"), (7,), 3, 16),
-        (convolutions("MaxPool", stride=1), (2, 8, 8), 5, 32),
+        (convolutions("MaxPool", stride=2), (2, 8, 8), 5, 32),
     ],
     ids=["perceptron-32", "perceptron-16", "convolutions-32"],
 )
@@ -205,6 +205,10 @@ def test_rtl(model, shape, outputs, width):
         ({"rate": 0.0}, "rate must be more than 0"),
         ({"loss": "hinge"}, "loss must be one of"),
         ({"target": "isa", "config": "dadiannao-tiny"}, "dadiannao-tiny cannot train"),
+        (
+            {"target": "isa", "config": TINY.replace(rows=2)},
+            "has 2 nodes, and training runs on one",
+        ),
         ({"target": "isa", "config": "diannao-8x8"}, "is no DaDianNao machine"),
         ({"target": "isa", "config": TINY.replace(sb_rows=64)}, "SB rows"),
         ({"loss": "squared-error"}, "labels must have the shape"),
@@ -217,15 +221,16 @@ def test_refused(changes, message):
         diannao.train(perceptron((11, 13, 5)), x, labels, **changes)
 
 
+@pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("pooling", ["MaxPool", "AveragePool"])
-def test_convolutions_on_a_machine(pooling):
+def test_convolutions_on_a_machine(pooling, stride):
     """Two batches of convolutions and pooling: every weight as in golden."""
     rng = np.random.default_rng(5)
     x, labels = rng.normal(size=(8, 2, 8, 8)), rng.integers(0, 5, 8)
     found = []
     for target in ("golden", "isa"):
         done = diannao.train(
-            convolutions(pooling, stride=1), x, labels, epochs=1, batch=4, rate=0.3, target=target,
+            convolutions(pooling, stride), x, labels, epochs=1, batch=4, rate=0.3, target=target,
             config=TINY,
         )  # fmt: skip
         found.append(_weights(done.model))
@@ -233,10 +238,46 @@ def test_convolutions_on_a_machine(pooling):
         np.testing.assert_array_equal(found[1][name], value)
 
 
-def test_machine_refuses_convolutions():
-    x, labels = np.zeros((8, 2, 8, 8)), np.zeros(8, dtype=np.int64)
-    with pytest.raises(UserError, match="stride 1 only"):
-        diannao.train(convolutions("MaxPool"), x, labels, batch=8, target="isa")
+@pytest.mark.parametrize(
+    ("kernel", "strides", "pads", "function"),
+    [
+        ((3, 3), (2, 3), (1, 1, 1, 1), None),
+        ((2, 3), (3, 2), (0, 2, 0, 0), "Relu"),  # strides beyond the kernel, unused inputs
+        ((1, 1), (2, 2), (0, 0, 0, 0), None),
+        ((5, 4), (1, 4), (4, 0, 0, 3), "Tanh"),
+    ],
+    ids=["3x3", "beyond", "1x1", "pads"],
+)
+def test_strides_on_a_machine(kernel, strides, pads, function):
+    """A strided layer between two others, with and without an activation: as in golden."""
+    rng = np.random.default_rng(kernel[0])
+    height, width = (
+        (size + pads[axis] + pads[axis + 2] - kernel[axis]) // strides[axis] + 1
+        for axis, size in enumerate((7, 8))
+    )
+    weights = {
+        "w0": rng.normal(0, 0.4, (6, 1, 2, 2)), "b0": rng.normal(0, 0.1, 6),
+        "w1": rng.normal(0, 0.3, (5, 6, *kernel)), "b1": rng.normal(0, 0.1, 5),
+        "w2": rng.normal(0, 0.3, (5 * height * width, 3)), "b2": rng.normal(0, 0.1, 3),
+    }  # fmt: skip
+    nodes = [
+        helper.make_node("Conv", ["x", "w0", "b0"], ["s0"]),
+        helper.make_node("Relu", ["s0"], ["y0"]),
+        helper.make_node("Conv", ["y0", "w1", "b1"], ["s1"], strides=strides, pads=pads),
+        helper.make_node(function or "Identity", ["s1"], ["y1"]),
+        helper.make_node("Flatten", ["y1"], ["f"]),
+        helper.make_node("Gemm", ["f", "w2", "b2"], ["y"]),
+    ]
+    weights = {name: value.astype(np.float32) for name, value in weights.items()}
+    model = _model(nodes, weights, [1, 8, 9], 3, "y")
+    x, labels = rng.normal(size=(4, 1, 8, 9)), rng.integers(0, 3, 4)
+    found = [
+        _weights(diannao.train(model, x, labels, epochs=1, batch=2, target=target).model)
+        for target in ("golden", "isa")
+    ]
+    for name, value in found[0].items():
+        np.testing.assert_array_equal(found[1][name], value)
+    assert any((found[0][name] != weights[name]).any() for name in ("w0", "b0"))
 
 
 def _cli(monkeypatch, *arguments) -> int:

@@ -1,6 +1,6 @@
 """Where a network in training lies in a node: maps in the central memories, matrices in SB."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -40,6 +40,7 @@ class Map:
     blocks : rows of a position
     height, width : without halo
     halo : rows above, columns to the left, rows below, columns to the right
+    pitch : (y, x), from one position to the next; between them are zeros
     """
 
     bank: int
@@ -48,26 +49,43 @@ class Map:
     height: int
     width: int
     halo: Halo = (0, 0, 0, 0)
+    pitch: tuple[int, int] = (1, 1)
+
+    @property
+    def dense(self) -> "Map":
+        """The same rows as a map that has the zeros between, too."""
+        height, width = (
+            (count - 1) * pitch + 1
+            for count, pitch in zip((self.height, self.width), self.pitch, strict=True)
+        )
+        return replace(self, height=height, width=width, pitch=(1, 1))
 
     @property
     def x(self) -> int:
         """Rows from one x to the next."""
-        return self.blocks
+        return self.pitch[1] * self.blocks
 
     @property
     def y(self) -> int:
         """Rows from one y to the next."""
-        return (self.width + self.halo[1] + self.halo[3]) * self.blocks
+        return self.pitch[0] * self._line
+
+    @property
+    def _line(self) -> int:
+        width = (self.width - 1) * self.pitch[1] + 1
+        return (width + self.halo[1] + self.halo[3]) * self.blocks
 
     @property
     def image(self) -> int:
         """Rows of an image."""
-        return (self.height + self.halo[0] + self.halo[2]) * self.y
+        height = (self.height - 1) * self.pitch[0] + 1
+        return (height + self.halo[0] + self.halo[2]) * self._line
 
     def at(self, image: int = 0, y: int = 0, x: int = 0, block: int = 0) -> int:
-        """The row of a block; ``y`` and ``x`` may be in the halo."""
+        """The row of a block; where positions follow each other, it may be in the halo."""
         top, left, _, _ = self.halo
-        return self.base + image * self.image + (y + top) * self.y + (x + left) * self.x + block
+        start = self.base + image * self.image + top * self._line + left * self.blocks
+        return start + y * self.y + x * self.x + block
 
     def view(self, block: int, y: int = 0, x: int = 0, strides: tuple[int, int] = (1, 1)) -> View:
         """One block of every position that windows with these strides have at (y, x)."""

@@ -30,7 +30,8 @@ class LinearPlan:
     forward, back : their places; ``back`` is None for the first layer
     inputs, outputs : neurons
     delta : what the outputs are to change by
-    slope, scaled : derivative of the activation, and delta times it; None and ``delta`` without
+    slope, scaled : derivative of the activation, and delta times it; None and ``delta`` without.
+        ``scaled`` has the pitch of the strides
     """
 
     layer: Linear
@@ -85,10 +86,15 @@ class Plan:
                 f"{config.name} computes with {config.width} or {2 * config.width} bits, not "
                 f"{network.formats.width}"
             )
-        if not config.training or config.nodes != 1:
+        if not config.training:
             raise UserError(
-                f"{config.name} cannot train: that takes one node with aggregate=true and "
-                "training=true"
+                f"{config.name} cannot train: set aggregate=true and training=true, or take "
+                "dadiannao-training"
+            )
+        if config.nodes != 1:
+            raise UserError(
+                f"{config.name} has {config.nodes} nodes, and training runs on one: set rows=1 and "
+                "columns=1"
             )
         self.lanes = config.ti // self.halves
         self.central = [0, 0]
@@ -120,10 +126,10 @@ class Plan:
 
     def map(
         self, bank: int, blocks: int, height: int, width: int, halo: Halo = (0, 0, 0, 0),
-        images: int | None = None,
+        images: int | None = None, pitch: tuple[int, int] = (1, 1),
     ) -> Map:  # fmt: skip
         """Take rows of a central memory for a batch of maps."""
-        placed = Map(bank, self.central[bank], blocks, height, width, halo)
+        placed = Map(bank, self.central[bank], blocks, height, width, halo, pitch)
         self.central[bank] += (self.batch if images is None else images) * placed.image
         return placed
 
@@ -159,12 +165,6 @@ class Plan:
                 forward = self._matrix(needed, ky * kx * inputs.blocks + 1)
                 back = None
                 if number:
-                    if layer.strides != (1, 1) and (height, width) != (1, 1):
-                        raise UserError(
-                            f"layer {layer.name!r}: behind the first layer a machine trains "
-                            "convolutions of stride 1 only; train this network with the target "
-                            "golden"
-                        )
                     back = self._matrix(inputs.blocks, ky * kx * forward.blocks)
                 outputs = self.map(_FRONT, forward.blocks, height, width, halo)
                 weights, turned = self._synapses(layer, inputs, forward, back)
@@ -188,21 +188,23 @@ class Plan:
                     each.negative = self.map(_FRONT, *size, each.inputs.halo)
                     each.mask, each.spread = self.map(_BACK, *size), self.map(_BACK, *size)
                 continue
-            # Windows over delta hang over it as far as those over the inputs did not.
+            # Windows over delta, with the zeros of strides between, hang over it as far as those
+            # over the inputs did not.
             (ky, kx), (top, left, _, _) = each.kernel, each.layer.pads
-            bottom = each.inputs.height + top - outputs.height
-            right = each.inputs.width + left - outputs.width
+            pitch = each.layer.strides
+            bottom = each.inputs.height + top - ((outputs.height - 1) * pitch[0] + 1)
+            right = each.inputs.width + left - ((outputs.width - 1) * pitch[1] + 1)
             halo = (ky - 1 - top, kx - 1 - left, bottom, right)
             if min(halo) < 0:
                 raise UserError(f"layer {each.layer.name!r} has pads as large as its kernel")
             if each.back is None:
-                halo = (0, 0, 0, 0)
+                halo, pitch = (0, 0, 0, 0), (1, 1)
             size = outputs.blocks, outputs.height, outputs.width
             if each.layer.derivative is None:
-                each.delta = each.scaled = self.map(_BACK, *size, halo)
+                each.delta = each.scaled = self.map(_BACK, *size, halo, pitch=pitch)
             else:
                 each.delta, each.slope = self.map(_BACK, *size), self.map(_BACK, *size)
-                each.scaled = self.map(_BACK, *size, halo)
+                each.scaled = self.map(_BACK, *size, halo, pitch=pitch)
 
     def _synapses(
         self, layer: Linear, inputs: Map, forward: Matrix, back: Matrix | None

@@ -12,7 +12,7 @@ from. Here:
   is spread over tiles. Both copies are updated, from the same exact sums.
 - Biases are the synapses of one more neuron, which is always 1.
 - A convolution is a classifier at every position: its window is broadcast to all tiles. Backward it
-  is one over delta, with the kernel turned round.
+  is one over delta, with the kernel turned round and, for strides, zeros between.
 - An update reads, for each row of SB, the factor of the tile's own block, position after position,
   into the tile alone, and the other factor into all tiles.
 - The derivative is a table of the activation's result, so that no sums have to be kept.
@@ -390,7 +390,7 @@ class _Backward(_Writer):
         if each.back is not None and target is not None:
             first = (top + 1 - ky, left + 1 - kx)
             self.multiply(
-                each.back, each.scaled, each.kernel, first, (1, 1), target, IDENTITY, False
+                each.back, each.scaled.dense, each.kernel, first, (1, 1), target, IDENTITY, False
             )
             for row in range(each.back.inputs):
                 place, block = divmod(row, each.scaled.blocks)
