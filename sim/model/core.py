@@ -1,136 +1,197 @@
-"""The units of a core, connected."""
+"""A run of the compiled model: programs, cores and memories as it takes them."""
 
+import ctypes
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
+from hw.bus.bursts import burst_bytes
 from hw.diannao.config import Config
+from hw.diannao.events import Stall
+from hw.diannao.fields import SLOTS, slot_words
+from hw.diannao.isa import LEVELS, WORD_BITS, NfuOut
 from hw.diannao.words import Slots
+from hw.nfu.layouts import Op
 
 from ..memory import MemorySettings
-from ..ports import memory_ports
-from .control import ControlProcessor
-from .loaders import NbinLoader, SbLoader
-from .memory import Memory, ReadChannel, SharedReadChannel, WriteChannel
-from .nfu import Nfu, distinct_nests
-from .outputs import OutputRing
-from .queue import NestPlaces, SlotQueue
-from .store import StoreUnit
-from .streak import Streak
+from ..ports import STREAMS, memory_ports
+from .build import library
 
-__all__ = ["Core"]
+__all__ = ["ACTIVE", "CAUSES", "Run", "run", "steps_of"]
+
+ACTIVE = (Op.MAC, Op.MAX, Op.SUM)
+"""What reads neurons."""
+CAUSES = tuple(stall.name.lower() for stall in Stall if stall not in (Stall.NONE, Stall.IDLE))
+"""Why there is no step."""
+
+_SLOTS_IN_WORK = 16
+_UNITS = ("sb", "nbin", "nbout", "nfu")
+_LOOPS = 3
+_PATIENCE = 100_000
+"""Cycles without anything moving, beyond the memory's latency, after which nothing will."""
+
+_TRANSFER = ("descriptor.address", "descriptor.run",
+             *(f"descriptor.{part}[{n}]" for part in ("count", "stride") for n in range(_LOOPS)),
+             "skip", "fence")  # fmt: skip
+_NEST = ("reduce", "nbin", "sb", "nbin_free", "sb_free",
+         *(f"levels[{n}].{field}" for n in range(LEVELS)
+           for field in ("count", "nbin_step", "sb_step", "nbin_free", "sb_free")))  # fmt: skip
 
 
-class Core:
-    """A core that runs the program of ``slots`` at ``address``.
+@dataclass(frozen=True)
+class Run:
+    """What a program took.
 
-    Each unit knows the times of what it has done. In turns they go on as far as they can with what
-    is known of the others, many bursts, rows or steps at once; what they hand to one another are
-    times. Only a memory without bandwidth to spare is followed beat by beat.
+    Parameters
+    ----------
+    cycles : from start to end
+    ends : by kind of slot: when the last data of each slot was in its buffer (SB, NBin), when its
+        last response came (NBout), when its last step was (NFU)
+    stalls : for each nest and once more, cycles without a step by cause (``CAUSES``); those for
+        want of an instruction come before the nest and count for the layer of the one before it
+    """
+
+    cycles: int
+    ends: Mapping[str, np.ndarray]
+    stalls: np.ndarray
+
+
+def steps_of(nests: Slots) -> np.ndarray:
+    """Steps of every nest."""
+    counts = [nests.fields[f"levels[{n}].count"].astype(np.int64) for n in range(LEVELS)]
+    return np.prod(counts, axis=0)
+
+
+class _Program(ctypes.Structure):
+    _fields_ = [
+        *((name, ctypes.c_int64) for name in ("address", "words", "instructions")),
+        ("slot_words", ctypes.c_int64 * len(SLOTS)),
+        ("present", ctypes.c_void_p),
+        ("transfers", ctypes.c_void_p * len(SLOTS)),
+        ("nests", ctypes.c_void_p),
+    ]
+
+
+class _Result(ctypes.Structure):
+    _fields_ = [("ends", ctypes.c_void_p * len(SLOTS)), ("stalls", ctypes.c_void_p)]
+
+
+class _Settings(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_uint32) for name in ("latency", "bandwidth", "stall", "seed")]
+
+
+def run(
+    slots: Mapping[str, Slots], words: int, address: int, config: Config, settings: MemorySettings
+) -> Run:
+    """Run a program.
 
     Parameters
     ----------
     slots : the program, by kind
-    words : its length, up to its END
+    words : its length
     address : its first byte
     config : core
-    settings : memory
-    streaks : what to watch of each nest
-
-    Members
-    -------
-    slots : as given
-    cycles : from start to end
-    nfu, sb, nbin, store : the units
+    settings : memory, whose pauses at random are left out
 
     Raises
     ------
     ValueError
         If the program never ends.
     """
+    kinds = list(SLOTS)
+    machine, ports = _machine(config), _ports(config)
+    present = np.zeros(len(slots["cp"].owners), dtype=np.uint8)
+    present[slots["cp"].fields["end"] != 0] = 1
+    for kind in _UNITS:
+        present[slots[kind].owners] |= 1 << kinds.index(kind)
+    transfers = {kind: _table(slots[kind], _TRANSFER) for kind in ("sb", "nbin", "nbout")}
+    nests = _nests(slots["nfu"])
+    ends = {kind: np.zeros(len(slots[kind].owners), dtype=np.int64) for kind in _UNITS}
+    stalls = np.zeros((1 + len(nests), len(CAUSES)), dtype=np.int64)
 
-    def __init__(
-        self,
-        slots: Mapping[str, Slots],
-        words: int,
-        address: int,
-        config: Config,
-        settings: MemorySettings,
-        streaks: list[Streak],
-    ):
-        self.slots = slots
-        queues = {kind: SlotQueue(config.queue + 1) for kind in ("sb", "nbin", "nbout")}
-        places = NestPlaces(config.queue + 2)
-        distinct, number = distinct_nests(slots["nfu"], config.ti)
-        nests = [distinct[n] for n in number.tolist()]
-        rows = sum(len(nest.outputs.step) for nest in nests)
-        frees = sum(len(nest.nbin_free.step) for nest in nests)
-        stores = np.searchsorted(slots["nbout"].owners, slots["nbin"].owners)
+    program = _Program(address, words, len(present))
+    program.slot_words[:] = [slot_words(layout) for layout in SLOTS.values()]
+    program.present, program.nests = present.ctypes.data, nests.ctypes.data
+    result = _Result(stalls=stalls.ctypes.data)
+    for n, kind in enumerate(kinds):
+        if kind in transfers:
+            program.transfers[n] = transfers[kind].ctypes.data
+        if kind in ends:
+            result.ends[n] = ends[kind].ctypes.data
+    memory = _Settings(settings.latency, settings.bandwidth)
+    function = library().model_run
+    function.restype = ctypes.c_int64
+    cycles = function(
+        ctypes.c_void_p(machine.ctypes.data), ctypes.byref(memory),
+        ctypes.c_void_p(ports.ctypes.data), len(ports), ctypes.byref(program), ctypes.byref(result),
+        ctypes.c_int64(settings.latency + _PATIENCE),
+    )  # fmt: skip
+    if cycles < 0:
+        raise ValueError("the program never ends (the interpreter can tell where it hangs)")
+    return Run(cycles, ends, stalls)
 
-        ports = memory_ports(config)
-        alone = not config.shared_port and sum(p.width for p in ports) <= 8 * settings.bandwidth
-        latency = settings.latency if alone else None
-        self.control = ControlProcessor(
-            slots, address, words, config, latency, {**queues, "nfu": places}
-        )
-        self.sb = SbLoader(slots["sb"], config, latency, queues["sb"])
-        self.nbin = NbinLoader(slots["nbin"], stores, config, latency, queues["nbin"], frees)
-        self._ring = ring = OutputRing(rows, config.nbout_rows)
-        self.store = StoreUnit(
-            slots["nbout"], config, settings.latency, queues["nbout"], ring, alone=alone
-        )
-        self.nbin.done = self.store.done
-        self.nfu = Nfu(nests, config, places, self.nbin, self.sb, ring, streaks)
 
-        self._latency = settings.latency
-        readers = {"nbin": self.nbin.port, "sb": self.sb.port, "cp": self.control.port}
-        channels: list[ReadChannel | SharedReadChannel | WriteChannel] = []
-        for port in ports:
-            width = port.width // 8
-            shared = [readers[stream] for stream in port.streams if stream in readers]
-            if port.writes:
-                channels.append(WriteChannel(self.store, width))
-            elif len(shared) > 1:
-                channels.append(SharedReadChannel(shared, width, self._latency))
-            else:
-                channels.append(ReadChannel(shared[0], width, self._latency))
-        self._ample = sum(channel.width for channel in channels) < 2 * settings.bandwidth
-        memory = Memory(channels, settings.bandwidth, self._latency, self._no_write_before)
+def _table(slots: Slots, names: tuple[str, ...]) -> np.ndarray:
+    """These fields of all slots, a row each; 0 for those that they do not have."""
+    table = np.zeros((len(slots.owners), len(names)), dtype=np.int64)
+    for n, name in enumerate(names):
+        if name in slots.fields:
+            table[:, n] = slots.fields[name].astype(np.int64)
+    return table
 
-        units = (self.control, self.sb, self.nbin, self.nfu, self.store)
-        going = True
-        while going:
-            going = False
-            for unit in units:
-                going |= unit.advance()
-            going = going or self.nbin.relent() or (not alone and memory.advance())
-        self.cycles = self._end() + 1
 
-    def _end(self) -> int:
-        """The cycle in which all units are idle."""
-        ended = self.control.ended
-        if ended is None or not self.nfu.done or not self.store.finished:
-            raise ValueError("the program never ends (the interpreter can tell where it hangs)")
-        return max(
-            ended + 1,
-            int(self.control.port.beat[-1]) + 1,
-            self.nfu.last + 1,
-            self.store.done[-1] + 1 if self.store.done else 0,
-        )
+def _nests(slots: Slots) -> np.ndarray:
+    """As the struct Nest."""
+    op = slots.fields["op"]
+    active = np.isin(op, [each.value for each in ACTIVE])
+    what = (
+        active,
+        np.isin(op, [each.value for each in (Op.MAC, Op.BIAS, Op.TABLE)]),
+        op == Op.TABLE.value,
+        active & (slots.fields["target"] == NfuOut.NFU3.value),
+    )
+    return np.concatenate([np.stack(what, axis=1), _table(slots, _NEST)], axis=1)
 
-    def _no_write_before(self, tick: int) -> int:
-        """Last tick before a beat on W that is not known yet and matters, if ``tick`` is the next.
 
-        A row takes this time from the step that finishes it, if that waits for a beat of ``tick``;
-        and a store that waits for its instruction or for the responses of others takes its time.
-        As long as nobody waits for a store, its beats may be looked at later, if there mostly is
-        bandwidth for them.
-        """
-        missing = self.store.missing
-        if missing > 0:
-            known = tick + self.nfu.rows_away(missing) + self.nfu.pipeline + 5
-        else:
-            known = tick + min(10, self._latency + 4)
-        if not self._ample or self.nbin.waits_for_stores or self.control.waits_for == "nbout":
-            return known
-        return max(known, tick + self.nfu.rows_away(self._ring.open + 1))
+def _machine(config: Config) -> np.ndarray:
+    """As the struct Machine."""
+    row = config.tn * config.element_bytes
+    beats = {kind: getattr(config, f"{kind}_port") // 8 for kind in ("nbin", "sb", "nbout", "cp")}
+    buffer = config.instruction_buffer // beats["cp"]
+    # A row that is longer than a beat stays in the ring while a burst ends inside it.
+    extra = int(row > beats["nbout"])
+    least = -(-beats["nbout"] // row) + extra
+    limits = {
+        "nbin": min(config.burst, max(1, config.nbin_fifo // 4)) * beats["nbin"],
+        "sb": config.burst * beats["sb"],
+        "nbout": min(
+            (max(config.nbout_rows // 2, least) - extra) * row, config.burst * beats["nbout"]
+        ),
+        "cp": min(config.burst, buffer // 2) * beats["cp"],
+    }
+    return np.array(
+        [
+            config.queue, _SLOTS_IN_WORK, config.outstanding, config.burst_cycles,
+            *beats.values(),
+            *(burst_bytes(8 * beats[kind], limits[kind]) for kind in beats),
+            config.nbin_elements, config.nbin_fifo, config.element_bytes, config.ti,
+            config.sb_rows, config.nbout_rows, row,
+            buffer, WORD_BITS // 8,
+            config.nfu1_stages, config.nfu2_stages, config.nfu3_stages, config.activation_cycles,
+            config.paced,
+        ],
+        dtype=np.int64,
+    )  # fmt: skip
+
+
+def _ports(config: Config) -> np.ndarray:
+    """As an array of the struct Port."""
+    return np.array(
+        [
+            [port.width // 8, port.writes,
+             *(STREAMS.index(port.streams[n]) if n < len(port.streams) else -1 for n in range(3))]
+            for port in memory_ports(config)
+        ],
+        dtype=np.int64,
+    )  # fmt: skip

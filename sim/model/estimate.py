@@ -14,14 +14,14 @@ from ..execution import Activity
 from ..memory import MemorySettings
 from ..ports import STREAMS
 from ..program import Program
-from .core import Core
-from .nest import ACTIVE
-from .nfu import CAUSES
+from .core import ACTIVE, CAUSES, Run, run, steps_of
 from .repetition import Excerpt, Loop, excerpt_of, kinds_of
-from .streak import Streak, shortened, steps_of
 
 __all__ = ["Estimate", "estimate"]
 
+_WHOLE = 500_000
+"""Cycles of programs that are followed as a whole: they take the model less than 0.1 s."""
+_STREAMS = ("nbin", "sb", "nbout")
 _ITERATIONS = 5
 """Iterations that are kept of a loop at first."""
 _SETTLED = 0.0125
@@ -57,7 +57,7 @@ def estimate(
     config: Config | None = None,
     memory: MemorySettings | None = None,
     *,
-    whole: bool = False,
+    whole: int = _WHOLE,
 ) -> Estimate:
     """Predict what ``program`` takes on a core.
 
@@ -65,7 +65,8 @@ def estimate(
     ----------
     config : the core; by default the one that the program was compiled for
     memory : its parameters; pauses at random (``stall``) are left out
-    whole : follow every instruction; else loops are cut short when they have settled
+    whole : if a program must take more cycles, loops are cut short when they have settled; else
+        the result is exact
 
     Raises
     ------
@@ -76,33 +77,33 @@ def estimate(
     memory = memory or MemorySettings()
     slots = columns(program.words)
     kinds = kinds_of(slots)
-    least = len(kinds) if whole else _ITERATIONS
     steps = np.zeros(len(kinds), dtype=np.int64)
     steps[slots["nfu"].owners] = steps_of(slots["nfu"])
-    broken: set[int] = set()
+    long = _least_cycles(slots, steps, config, memory) > whole
+    least = _ITERATIONS if long else len(kinds)
     while True:
         excerpt = excerpt_of(kinds, steps, least)
         words = _words_of(program.words, slots, excerpt)
         some = columns(words)
-        streaks = [Streak()] * len(some["nfu"].owners)
-        if not whole:
-            followed = {n for n, number in enumerate(excerpt.kept.tolist()) if number in broken}
-            some, streaks = shortened(some, kinds[excerpt.kept], config, memory, followed)
-        core = Core(some, len(words), program.address, config, memory, streaks)
-        uneven = np.array([np.ptp(pauses) > 0 for pauses in core.nfu.pauses], dtype=bool)
-        broken.update(excerpt.kept[some["nfu"].owners[uneven]].tolist())
-        left_out = np.array(
-            [
-                streak.left_out * (streak.steps + int(pauses[0]))
-                for streak, pauses in zip(streaks, core.nfu.pauses, strict=True)
-            ],
-            dtype=np.int64,
-        )
-        settled = all(_change(core, loop, left_out) <= _SETTLED for loop in excerpt.loops)
-        if settled and not uneven.any():
-            return _total(core, slots, excerpt, streaks, len(program.words))
-        if not settled:
-            least *= 2
+        done = run(some, len(words), program.address, config, memory)
+        if all(_change(some, done, loop) <= _SETTLED for loop in excerpt.loops):
+            return _total(some, done, slots, excerpt, program, config)
+        least *= 2
+
+
+def _least_cycles(
+    slots: Mapping[str, Slots], steps: np.ndarray, config: Config, memory: MemorySettings
+) -> float:
+    """Cycles that the NFU's steps take, or the bytes over the ports and to the memory."""
+    moved = {kind: int(_bytes_of(slots[kind]).sum()) for kind in _STREAMS}
+    ports = [8 * moved[kind] / getattr(config, f"{kind}_port") for kind in _STREAMS]
+    return max(int(steps.sum()), *ports, sum(moved.values()) / memory.bandwidth)
+
+
+def _bytes_of(transfers: Slots) -> np.ndarray:
+    """Bytes that load or store slots move."""
+    fields = transfers.fields
+    return prod(fields[f"descriptor.count[{n}]"] for n in range(3)) * fields["descriptor.run"]
 
 
 def _words_of(words: np.ndarray, slots: Mapping[str, Slots], excerpt: Excerpt) -> np.ndarray:
@@ -117,72 +118,61 @@ def _words_of(words: np.ndarray, slots: Mapping[str, Slots], excerpt: Excerpt) -
 
 
 def _spans(
-    core: Core, kind: str, times: np.ndarray, iterations: list[tuple[int, int]]
+    some: Mapping[str, Slots], done: Run, kind: str, iterations: list[tuple[int, int]]
 ) -> np.ndarray:
     """How long a unit took for each iteration, from end to end; empty if it has no part."""
-    owners = core.slots[kind].owners
+    owners = some[kind].owners
     ends = np.searchsorted(owners, [last for _, last in iterations], "right") - 1
     before = int(np.searchsorted(owners, iterations[0][0])) - 1
     if before < 0 or ends[0] == before:
         return np.zeros(0, dtype=np.int64)
-    return np.diff(times[[before, *ends]])
+    return np.diff(done.ends[kind][[before, *ends]])
 
 
-def _change(core: Core, loop: Loop, left_out: np.ndarray) -> float:
-    """By how much iterations differ, relatively, that should be alike.
-
-    ``left_out`` are the cycles that were left out of each nest.
-    """
-    spans = _spans(core, "nfu", np.array(core.nfu.ends) + np.cumsum(left_out), loop.alike)
+def _change(some: Mapping[str, Slots], done: Run, loop: Loop) -> float:
+    """By how much iterations differ, relatively, that should be alike."""
+    spans = _spans(some, done, "nfu", loop.alike)
     return float(np.ptp(spans) / spans.mean()) if len(spans) else 0.0
 
 
-def _drift(core: Core, loop: Loop) -> tuple[str, float]:
+def _drift(some: Mapping[str, Slots], done: Run, loop: Loop) -> tuple[str, float]:
     """Who cannot keep up with the NFU in a loop, and by how many cycles per iteration.
 
     Such a unit lives on what is in the buffers; when that is used up, the NFU has to wait for it.
     """
-    steps = _spans(core, "nfu", np.array(core.nfu.ends), loop.iterations)
+    steps = _spans(some, done, "nfu", loop.iterations)
     if not len(steps):
         return CAUSES[0], 0.0
     late = {}
-    for cause, kind, times in (
-        ("nbout", "nbout", np.array(core.store.done)),
-        ("sb", "sb", core.sb.ends),
-        ("nbin", "nbin", core.nbin.ends),
-    ):
-        spans = _spans(core, kind, times, loop.iterations)
-        late[cause] = float(spans.mean() - steps.mean()) if len(spans) else 0.0
+    for kind in ("nbout", "sb", "nbin"):
+        spans = _spans(some, done, kind, loop.iterations)
+        late[kind] = float(spans.mean() - steps.mean()) if len(spans) else 0.0
     cause = max(late, key=late.__getitem__)
     return cause, late[cause] if late[cause] > _LATE * steps.mean() else 0.0
 
 
 def _total(
-    core: Core,
+    some: Mapping[str, Slots],
+    done: Run,
     slots: Mapping[str, Slots],
     excerpt: Excerpt,
-    streaks: list[Streak],
-    words: int,
+    program: Program,
+    config: Config,
 ) -> Estimate:
     """What the excerpt stands for."""
     tags = slots["cp"].fields["tag"]
     stalls: dict[int, dict[str, float]] = defaultdict(lambda: dict.fromkeys(CAUSES, 0.0))
-    owners = core.slots["nfu"].owners
-    weights = excerpt.weight[owners].tolist()
-    tag = 0
-    for n, (own, weight, causes) in enumerate(
-        zip(tags[excerpt.kept[owners]].tolist(), weights, core.nfu.stalls, strict=True)
-    ):
-        stalls[tag]["instruction"] += weight * causes["instruction"]
-        tag = own
-        left_out = int(core.nfu.pauses[n][0]) * streaks[n].left_out
-        waits = sum(causes.values()) - causes["instruction"]
-        more = weight * (1 + left_out / waits if left_out else 1)
-        for cause in CAUSES[:-1]:
-            stalls[tag][cause] += more * causes[cause]
-    stalls[tag]["instruction"] += core.cycles - core.nfu.last
+    owners = some["nfu"].owners
+    own = tags[excerpt.kept[owners]].tolist()
+    # Those for want of an instruction count for the nest before.
+    for tag, before, weight, causes in zip(
+        [*own, *own[-1:]] or [0], [0, *own], [*excerpt.weight[owners].tolist(), 1.0],
+        done.stalls.tolist(), strict=True,
+    ):  # fmt: skip
+        for cause, count in zip(CAUSES, causes, strict=True):
+            stalls[before if cause == "instruction" else tag][cause] += weight * count
     for loop in excerpt.loops:
-        cause, late = _drift(core, loop)
+        cause, late = _drift(some, done, loop)
         for first, _ in loop.iterations:
             left_out = excerpt.weight[first] * (1 - 1 / loop.factor)
             stalls[int(tags[excerpt.kept[first]])][cause] += late * left_out
@@ -194,17 +184,17 @@ def _total(
     nests = slots["nfu"]
     steps, active = steps_of(nests), np.isin(nests.fields["op"], [op.value for op in ACTIVE])
     for tag in np.unique(tags[nests.owners]).tolist():
-        own = tags[nests.owners] == tag
-        layers[tag].cycles += int(steps[own].sum())
-        layers[tag].active += int(steps[own & active].sum())
+        of_layer = tags[nests.owners] == tag
+        layers[tag].cycles += int(steps[of_layer].sum())
+        layers[tag].active += int(steps[of_layer & active].sum())
     moved: dict[str, int] = dict.fromkeys(STREAMS, 0)
-    for stream in ("nbin", "sb", "nbout"):
-        fields = slots[stream].fields
-        sizes = prod(fields[f"descriptor.count[{n}]"] for n in range(3)) * fields["descriptor.run"]
+    for stream in _STREAMS:
+        sizes = _bytes_of(slots[stream])
         for tag in np.unique(tags[slots[stream].owners]).tolist():
             layers[tag].bytes[stream] = int(sizes[tags[slots[stream].owners] == tag].sum())
         moved[stream] = int(sizes.sum())
-    moved["cp"] = core.control.bytes + (words - core.control.words) * 8
+    # A program is fetched from the beginning of its first beat.
+    moved["cp"] = program.words.nbytes + program.address % (config.cp_port // 8)
     return Estimate(
         cycles=sum(layer.cycles for layer in layers.values()),
         active=sum(layer.active for layer in layers.values()),
@@ -212,5 +202,5 @@ def _total(
                 for cause in CAUSES},
         bytes=moved,
         layers=dict(layers),
-        followed=float(steps_of(core.slots["nfu"]).sum() / steps.sum()) if len(steps) else 1.0,
+        followed=float(steps_of(some["nfu"]).sum() / steps.sum()) if len(steps) else 1.0,
     )  # fmt: skip

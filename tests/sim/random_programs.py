@@ -25,7 +25,7 @@ from sim.program import Program
 from sim.verilator.target import VerilatorTarget
 from tests.sim.handmade import Handmade
 
-__all__ = ["Outcome", "compare"]
+__all__ = ["Outcome", "compare", "execute", "random_program"]
 
 SIZE = 1 << 17
 """Bytes of memory."""
@@ -166,15 +166,19 @@ def linked(machine: Handmade) -> Program:
     return Program(machine.config, words, address, image, SIZE, {}, {}, {})
 
 
+def random_program(config: Config, seed: int) -> Program:
+    """A random program for a core of ``config``."""
+    rng = np.random.default_rng(seed)
+    return linked(RandomProgram(config, rng, haste=1 + seed % 5).machine)
+
+
 def compare(target: VerilatorTarget, seed: int) -> Outcome:
     """A random program on the interpreter and on the core: same memory, counters and hangs.
 
     The interpreter must never accept a program that hangs in hardware. The reverse may happen:
     between its queues and its buffers the core holds a little more than the interpreter promises.
     """
-    config = target.driver.config
-    rng = np.random.default_rng(seed)
-    program = linked(RandomProgram(config, rng, haste=1 + seed % 5).machine)
+    program = random_program(target.driver.config, seed)
     memory, verdict = interpret(program)
     real, error = execute(target, program)
     if isinstance(verdict, ExecutionError):
