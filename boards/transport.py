@@ -8,10 +8,9 @@ import numpy as np
 
 from hw.errors import UserError
 from hw.link.protocol import REGISTERS
-from sim.driver import Driver
+from sim.driver import Driver, bytes_moved
 from sim.execution import Execution, Progress
 from sim.memory import MemorySettings
-from sim.ports import STREAMS
 from sim.program import Program
 
 from .serial_link import SerialLink
@@ -124,7 +123,7 @@ class BoardTarget:
         return Execution(
             tensors={**inputs, **outputs, **everything},
             source="board", cycles=counters["CYCLES"], layers={},
-            bytes={stream: counters[f"BYTES_{stream.upper()}"] for stream in STREAMS},
+            bytes=bytes_moved(counters),
             link_seconds=self.link.seconds - seconds,
         )  # fmt: skip
 

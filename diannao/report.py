@@ -6,7 +6,6 @@ from typing import Any
 
 from sim.execution import Activity
 from sim.memory import MemorySettings
-from sim.ports import STREAMS
 from sim.program import Layer
 
 from .accelerators import MachineConfig, accelerator_of
@@ -98,7 +97,7 @@ class Record:
     cycles: int | None = None
     simulation_seconds: float | None = None
     link_seconds: float | None = None
-    bytes: dict[str, int] = field(default_factory=lambda: dict.fromkeys(STREAMS, 0))
+    bytes: dict[str, int] = field(default_factory=dict)
     layers: dict[str, LayerRecord] = field(default_factory=dict)
     host: list[dict[str, str]] = field(default_factory=list)
     saturated: dict[str, int] = field(default_factory=dict)

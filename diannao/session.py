@@ -331,7 +331,7 @@ class Session:
         if execution.link_seconds is not None:
             record.link_seconds = (record.link_seconds or 0.0) + execution.link_seconds
         for stream, count in execution.bytes.items():
-            record.bytes[stream] += count
+            record.bytes[stream] = record.bytes.get(stream, 0) + count
         program = compiled.programs[segment.name]
         for tag, layer in program.layers.items():
             if tag in execution.layers:

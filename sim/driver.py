@@ -16,9 +16,10 @@ from hw.diannao.csr import IDENTIFICATION
 from hw.errors import UserError
 
 from .devices import DEVICES
+from .ports import STREAMS
 from .program import Program, TensorLayout
 
-__all__ = ["CoreError", "CoreTimeoutError", "Driver", "Transport"]
+__all__ = ["CoreError", "CoreTimeoutError", "Driver", "Transport", "bytes_moved"]
 
 WATCHDOG = 1 << 20
 """Cycles without any progress after which a program is given up; no memory is as slow as that."""
@@ -51,6 +52,12 @@ class CoreError(Exception):
 
 class CoreTimeoutError(Exception):
     """The core did not come to an end in time."""
+
+
+def bytes_moved(counters: Mapping[str, int]) -> dict[str, int]:
+    """Bytes by stream from a core's counters; empty if it does not count them."""
+    names = {stream: f"BYTES_{stream.upper()}" for stream in STREAMS}
+    return {stream: counters[name] for stream, name in names.items() if name in counters}
 
 
 class Transport(Protocol):
@@ -128,17 +135,22 @@ class Driver:
         return self._registers["STATUS"].unpack(self.read("STATUS", node))
 
     def counters(self) -> dict[str, int]:
-        """The 64-bit counters of the last run: of all nodes together, but CYCLES of the longest."""
+        """The counters of the last run: of all nodes together, but CYCLES of the longest.
+
+        A core may have CYCLES only.
+        """
+        registers = {register.name for register in self._registers}
+        names = [name for name in self._device.counters if f"{name}_LO" in registers]
         nodes = [
             {
                 name: self.read(f"{name}_LO", node) | self.read(f"{name}_HI", node) << 32
-                for name in self._device.counters
+                for name in names
             }
             for node in self._nodes
         ]
         return {
             name: (max if name == "CYCLES" else sum)(counters[name] for counters in nodes)
-            for name in self._device.counters
+            for name in names
         }
 
     # Programs

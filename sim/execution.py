@@ -40,7 +40,7 @@ class Execution:
     source : where the cycles come from, "rtl", "isa" or "board"
     cycles : from start to end of the program, None without a clock
     layers : by the tag of ``program.layers``
-    bytes : useful bytes by stream
+    bytes : useful bytes by stream, empty if the core does not count them
     seconds : wall-clock time of the simulator, None for what is no RTL simulator
     link_seconds : time on the line to a board, None for all else
     """

@@ -58,9 +58,9 @@ class BurstLayout(data.StructLayout):
 
 
 class _RunLayout(data.StructLayout):
-    def __init__(self, address_width: int):
+    def __init__(self, address_width: int, run_width: int):
         super().__init__(
-            {"address": unsigned(address_width), "run": unsigned(32), "last": unsigned(1)}
+            {"address": unsigned(address_width), "run": unsigned(run_width), "last": unsigned(1)}
         )
 
 
@@ -76,12 +76,12 @@ class _Runs(wiring.Component):
     i: stream.Interface
     o: stream.Interface
 
-    def __init__(self, *, address_width: int, loops: int, apart: bool):
+    def __init__(self, *, address_width: int, loops: int, apart: bool, run_width: int):
         self._apart = apart
         super().__init__(
             {
                 "i": In(stream.Signature(Descriptor)),
-                "o": Out(stream.Signature(_RunLayout(address_width))),
+                "o": Out(stream.Signature(_RunLayout(address_width, run_width))),
             }
         )
         self._address_width = address_width
@@ -100,7 +100,7 @@ class _Runs(wiring.Component):
         descriptor = self.i.payload
         width, loops = self._address_width, self._loops
         starts, index, count, stride = self._starts, self._index, self._count, self._stride
-        run = Signal(32, reset_less=True)
+        run = Signal.like(self.o.payload.run, reset_less=True)
 
         following = [Signal(16, name=f"following_{n}") for n in loops]
         ending = [Signal(name=f"ending_{n}") for n in loops]
@@ -163,14 +163,16 @@ class _Pieces(wiring.Component):
     i: stream.Interface
     o: stream.Interface
 
-    def __init__(self, *, address_width: int, data_width: int, size: int, aligned: bool):
+    def __init__(
+        self, *, address_width: int, data_width: int, size: int, aligned: bool, run_width: int
+    ):
         self._address_width = address_width
         self._beat_bits = (data_width // 8 - 1).bit_length()
         self._size = size
         self._aligned = aligned
         super().__init__(
             {
-                "i": In(stream.Signature(_RunLayout(address_width))),
+                "i": In(stream.Signature(_RunLayout(address_width, run_width))),
                 "o": Out(stream.Signature(BurstLayout(address_width, data_width))),
             }
         )
@@ -178,7 +180,9 @@ class _Pieces(wiring.Component):
         # Last byte of the run in its last piece.
         self._finish = Signal(size_bits, name="finish", reset_less=True)
         # Pieces that follow the next one; below zero in the last piece, so that its sign tells.
-        self._more = Signal(signed(34 - size_bits), name="more", reset_less=True)
+        # The run's end counts from there: it may be below zero.
+        self._span_width = max(run_width, size_bits + 1) + 1
+        self._more = Signal(signed(self._span_width - size_bits), name="more", reset_less=True)
         self._last = Signal(name="last", reset_less=True)
 
     def elaborate(self, platform):
@@ -200,7 +204,7 @@ class _Pieces(wiring.Component):
         if self._aligned:
             m.d.comb += offset[: self._beat_bits].eq(0)
         # Last byte of the run, counted from the second piece; below zero if there is only one.
-        span = Signal(signed(34))
+        span = Signal(signed(self._span_width))
         m.d.comb += span.eq(run.run + (offset - (size + 1)))
 
         high = Signal(size_bits)
@@ -258,6 +262,7 @@ class Bursts(wiring.Component):
     aligned : every run begins at a multiple of the beat; lower address bits are ignored
     loops : strided loops that are executed, the counts of the others are taken for 1
     apart : descriptors do not follow each other without a gap
+    run_width : bits of a run's length, those above are ignored
 
     Members
     -------
@@ -279,6 +284,7 @@ class Bursts(wiring.Component):
         aligned: bool = False,
         loops: int = 3,
         apart: bool = False,
+        run_width: int = 32,
     ):
         if data_width < 16 or data_width & (data_width - 1):
             raise ValueError(f"data_width must be a power of two from 16 on, not {data_width!r}")
@@ -293,6 +299,7 @@ class Bursts(wiring.Component):
         self._aligned = aligned
         self._loops = loops
         self._apart = apart
+        self._run_width = run_width
         super().__init__(
             {
                 "i": In(stream.Signature(Descriptor)),
@@ -304,13 +311,17 @@ class Bursts(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.runs = runs = _Runs(
-            address_width=self._address_width, loops=self._loops, apart=self._apart
+            address_width=self._address_width,
+            loops=self._loops,
+            apart=self._apart,
+            run_width=self._run_width,
         )
         m.submodules.pieces = pieces = _Pieces(
             address_width=self._address_width,
             data_width=self._data_width,
             size=self._size,
             aligned=self._aligned,
+            run_width=self._run_width,
         )
         connect(m, flipped(self.i), runs.i)
         connect(m, runs.o, pieces.i)

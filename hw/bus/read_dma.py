@@ -71,6 +71,7 @@ class ReadDma(wiring.Component):
         realigner
     loops : strided loops of the descriptor that are executed, 0 to 3; the counts of the others are
         taken for 1
+    run_width : bits of a run's length, those above are ignored
 
     Members
     -------
@@ -106,6 +107,7 @@ class ReadDma(wiring.Component):
         burst_cycles: int = 1,
         aligned: bool = False,
         loops: int = 3,
+        run_width: int = 32,
     ):
         if outstanding < 1:
             raise ValueError(f"outstanding must be at least 1, not {outstanding!r}")
@@ -120,6 +122,7 @@ class ReadDma(wiring.Component):
         self._burst_cycles = burst_cycles
         self._aligned = aligned
         self._loops = loops
+        self.run_width = run_width
         super().__init__(
             {
                 "i": In(stream.Signature(Descriptor)),
@@ -146,6 +149,7 @@ class ReadDma(wiring.Component):
             aligned=self._aligned,
             loops=self._loops,
             apart=self._burst_cycles == 2,
+            run_width=self.run_width,
         )
         m.submodules.bursts = ResetInserter(self.halt)(bursts)
         m.submodules.flight = flight = Queue(

@@ -202,6 +202,7 @@ class WriteDma(wiring.Component):
     outstanding : most bursts that wait for their response
     burst_cycles : cycles for each burst at least, 1 or 2; with 2, registers cut the path from the
         rows that a burst has got, and from AW, to the next descriptor
+    run_width : bits of a run's length, those above are ignored
 
     Members
     -------
@@ -237,6 +238,7 @@ class WriteDma(wiring.Component):
         rows: int,
         outstanding: int = 16,
         burst_cycles: int = 1,
+        run_width: int = 32,
     ):
         if not 1 <= burst <= 256:
             raise ValueError(f"burst must be 1 to 256 beats, not {burst!r}")
@@ -263,6 +265,7 @@ class WriteDma(wiring.Component):
         self._limit = min((max(rows // 2, least) - extra) * row_bytes, burst * beat_bytes)
         self._outstanding = outstanding
         self._burst_cycles = burst_cycles
+        self._run_width = run_width
         super().__init__(
             {
                 "i": In(stream.Signature(Descriptor)),
@@ -285,7 +288,7 @@ class WriteDma(wiring.Component):
 
         bursts = Bursts(
             address_width=self._address_width, data_width=self._data_width, limit=self._limit,
-            apart=self._burst_cycles == 2,
+            apart=self._burst_cycles == 2, run_width=self._run_width,
         )  # fmt: skip
         m.submodules.bursts = ResetInserter(self.halt)(bursts)
         m.submodules.places = places = Queue(shape=_PlaceLayout(self._data_width), depth=4)

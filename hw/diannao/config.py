@@ -42,7 +42,8 @@ class Config:
         clock be met on FPGAs, at a cycle for each burst that nothing else hides
     nbin_fifo : beats of read data that may wait in front of NBin (covers the memory's latency)
     instruction_buffer : bytes of prefetched program
-    queue : instructions that wait in front of each unit
+    queue : instructions that wait in front of each unit; with 0, the control processor itself holds
+        one until its unit takes it
     nfu1_stages, nfu2_stages, nfu3_stages : pipeline registers of the three NFU stages; the defaults
         suit DSP blocks, docs/asic.md says why the paper's machines have others
     nfu3_lanes : outputs that NFU-3 makes at a time, a divisor of ``tn``; 0 for all of them. With
@@ -51,6 +52,7 @@ class Config:
     paced : the NFU's pipeline never stops: a step that finishes a row of outputs is held back until
         the row has room at the other end. Without, the pipeline fills up first, but what stops it
         is a long path to each of its registers; needs 4 rows in NBout
+    counters : count stalls and bytes as well as cycles
     """
 
     name: str = "custom"
@@ -83,6 +85,7 @@ class Config:
     nfu3_lanes: int = 0
     nfu3_multiplier: str = ""
     paced: bool = False
+    counters: bool = True
 
     def __post_init__(self):
         def check(field: str, ok: bool, rule: str):
@@ -136,7 +139,7 @@ class Config:
             256 <= self.instruction_buffer <= 65536 and _power_of_two(self.instruction_buffer),
             "a power of two from 256 to 65536",
         )
-        check("queue", 1 <= self.queue <= 64, "1 to 64")
+        check("queue", 0 <= self.queue <= 64, "0 to 64")
         for field in ("nfu1_stages", "nfu2_stages", "nfu3_stages"):
             check(field, 1 <= getattr(self, field) <= 16, "1 to 16")
         check(
@@ -169,6 +172,15 @@ class Config:
     def element_bytes(self) -> int:
         """Bytes of one neuron or synapse in memory."""
         return self.width // 8
+
+    @property
+    def slots_in_work(self) -> int:
+        """Slots of a unit whose data may be on their way.
+
+        A slot takes the control processor six fetches or more, so 16 cover a memory latency of
+        about a hundred cycles even if each slot moves a single word.
+        """
+        return min(16, self.outstanding + 1)
 
     @property
     def lanes(self) -> int:

@@ -27,7 +27,8 @@ class Control(wiring.Component):
                                                  +-> queue -> nbout
                                                  +-> words -> nfu
 
-    One word is decoded per cycle unless the next slot's unit has no place for it. With END it stops
+    One word is decoded per cycle unless the next slot's unit has no place for it. Without queues,
+    the decoder holds one slot until its unit takes it. With END it stops
     fetching, waits until the units have done everything, and pulses ``finished``. Until then
     ``start`` is ignored.
 
@@ -44,7 +45,7 @@ class Control(wiring.Component):
     -------
     start : In(1), run the program of ``size`` bytes at ``program``
     program : In(address_width), byte address, a multiple of 8
-    size : In(32), bytes, a positive multiple of 8 below 2**31
+    size : In(32), bytes, a positive multiple of 8 below 2**31 and not beyond the addresses
     halt : In(1), stop everything
     drained : In(1), no unit has anything in work (the queues are looked at here)
     axi : Out(ReadPort)
@@ -112,7 +113,9 @@ class Control(wiring.Component):
         m = Module()
         config = self._config
         m.submodules.fetch = fetch = Fetch(config=config)
-        m.submodules.decoder = decoder = Decoder()
+        m.submodules.decoder = decoder = Decoder(
+            address_width=config.address_width, queued=config.queue > 0
+        )
         connect(m, flipped(self.axi), fetch.axi)
         connect(m, fetch.o, decoder.i)
         queues = []
@@ -121,6 +124,9 @@ class Control(wiring.Component):
             ("nbin", decoder.nbin, self.nbin),
             ("nbout", decoder.nbout, self.nbout),
         ):
+            if not config.queue:
+                connect(m, source, flipped(unit))
+                continue
             queue = Queue(shape=unsigned(len(Value.cast(source.payload))), depth=config.queue + 1)
             m.submodules[f"{name}_queue"] = queue
             connect(m, source, queue.i)

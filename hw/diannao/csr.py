@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Signal
+from amaranth.hdl import C, Cat, Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
@@ -49,7 +49,10 @@ COUNTERS = {
     "BYTES_NBOUT": "bytes written from NBout",
     "BYTES_CP": "bytes of instructions read",
 }
-"""The 64-bit counters; start sets them to 0."""
+"""The 64-bit counters; start sets them to 0. A core without ``counters`` has only CYCLES."""
+
+_CYCLES_ALONE = 40
+"""Bits of CYCLES in a core that has no other counter: hours."""
 
 _COUNTERS_OFFSET = 0x080
 _CODES = ", ".join(f"{code.value} {code.name}" for code in ErrorCode)
@@ -134,6 +137,7 @@ def _config_registers(config: Config) -> list[Register]:
                 constant("instruction_buffer", config.instruction_buffer, 0, 17,
                          "bytes of prefetched program"),
                 constant("queue", config.queue, 24, 7, "instructions in front of each unit"),
+                constant("counters", config.counters, 31, 1, "1 if there are all counters"),
             ),
         ),
         Register(
@@ -158,9 +162,15 @@ def _config_registers(config: Config) -> list[Register]:
     ]  # fmt: skip
 
 
-def _counter_registers() -> list[Register]:
+def _counters(config: Config) -> list[str]:
+    """The counters of a core."""
+    return list(COUNTERS) if config.counters else ["CYCLES"]
+
+
+def _counter_registers(config: Config) -> list[Register]:
     registers = []
-    for n, (name, doc) in enumerate(COUNTERS.items()):
+    for n, name in enumerate(_counters(config)):
+        doc = COUNTERS[name]
         offset = _COUNTERS_OFFSET + 8 * n
         low = Field("count", "lower half; a read keeps the upper half of this counter")
         high = Field("count", "upper half at the time of the last read of a lower half")
@@ -169,8 +179,23 @@ def _counter_registers() -> list[Register]:
     return registers
 
 
+def _program_registers(config: Config) -> list[Register]:
+    """Where the program is. Bits beyond the core's addresses are not kept."""
+    low, high = min(config.address_width, 32), config.address_width - 32
+    upper = Field("address", "upper half; bits beyond the address width read 0", width=max(high, 1),
+                  access=Access.WRITE if high > 0 else Access.CONSTANT)  # fmt: skip
+    return [
+        Register("PROGRAM_LO", 0x048, "byte address of the program",
+                 (Field("address", "lower half", width=low, access=Access.WRITE),)),
+        Register("PROGRAM_HI", 0x04C, "byte address of the program", (upper,)),
+        Register("PROGRAM_SIZE", 0x050, "size of the program",
+                 (Field("size", "bytes; bits beyond the address width read 0", width=low,
+                        access=Access.WRITE),)),
+    ]  # fmt: skip
+
+
 def register_map(config: Config) -> RegisterMap:
-    """All registers of a core; only the constants depend on the configuration."""
+    """All registers of a core. Constants and what addresses need depend on the configuration."""
     write, pulse, event, constant = Access.WRITE, Access.PULSE, Access.EVENT, Access.CONSTANT
     version = VERSION[0] << 16 | VERSION[1]
     return RegisterMap(
@@ -192,13 +217,7 @@ def register_map(config: Config) -> RegisterMap:
                 Field("error", "the last program has failed; start or soft reset clears it", 2, 1),
                 Field("draining", "stopped, waits for what is outstanding on the buses", 3, 1),
             )),
-            Register("PROGRAM_LO", 0x048, "byte address of the program",
-                     (Field("address", "lower half", access=write),)),
-            Register("PROGRAM_HI", 0x04C, "byte address of the program",
-                     (Field("address", "upper half; bits beyond the address width are ignored",
-                            access=write),)),
-            Register("PROGRAM_SIZE", 0x050, "size of the program",
-                     (Field("size", "bytes", access=write),)),
+            *_program_registers(config),
             Register("WATCHDOG", 0x054, "limit for cycles without progress",
                      (Field("cycles", "0 for no limit", access=write),)),
             Register("ERROR", 0x058, "why the program failed",
@@ -215,7 +234,7 @@ def register_map(config: Config) -> RegisterMap:
             )),
             Register("TAG", 0x068, "what the core works on",
                      (Field("tag", "tag of the layer in the NFU", 0, 16),)),
-            *_counter_registers(),
+            *_counter_registers(config),
         ]
     )  # fmt: skip
 
@@ -251,7 +270,9 @@ def read_config(read: Callable[[int], int], name: str = "core") -> Config:
         outstanding=bus["outstanding"],
         burst=bus["burst"],
         burst_cycles=bus["burst_cycles"],
-        **queues,
+        instruction_buffer=queues["instruction_buffer"],
+        queue=queues["queue"],
+        counters=bool(queues["counters"]),
         **pipeline,
         nfu3_lanes=nfu3["lanes"],
         nfu3_multiplier=_NFU3_MULTIPLIERS[nfu3["multiplier"]],
@@ -275,9 +296,10 @@ interrupt is a level: it is high while a bit of IRQ_STATUS is set that is also s
 After an error or a soft reset, `busy` stays 1 until nothing is outstanding on the buses.
 
 Counters have 64 bits and start at 0 with each program. A read of a `_LO` register keeps the upper
-half of that counter for the following read of `_HI`.
+half of that counter for the following read of `_HI`. A core without `counters` has only CYCLES, of
+{_CYCLES_ALONE} bits.
 
-{register_map(Config()).markdown()}"""
+{register_map(Config(address_width=64)).markdown()}"""
 
 
 class Csr(wiring.Component):
@@ -329,9 +351,9 @@ class Csr(wiring.Component):
             f"bytes_{name}": getattr(config, f"{name}_port") // 8
             for name in ("nbin", "sb", "nbout", "cp")
         }
-        self._counters = Counters(
-            most={name.lower(): ports.get(name.lower(), 1) for name in COUNTERS}
-        )
+        most = {name.lower(): ports.get(name.lower(), 1) for name in _counters(config)}
+        self._counters = Counters(most=most) if config.counters else None
+        self._cycles = Signal(_CYCLES_ALONE, name="cycles")  # if it is the only one
 
         def count(port: int):
             return In(range(port // 8 + 1))
@@ -371,7 +393,7 @@ class Csr(wiring.Component):
         m.d.comb += [
             self.start.eq(r.control.start & ~self.busy),
             self.reset.eq(r.control.reset),
-            self.program.eq(Cat(r.program_lo.address, r.program_hi.address)),
+            self.program.eq(Cat(r.program_lo.address, getattr(r.program_hi, "address", C(0, 1)))),
             self.size.eq(r.program_size.size),
             self.watchdog.eq(r.watchdog.cycles),
         ]
@@ -400,9 +422,31 @@ class Csr(wiring.Component):
             ),
         ]
 
-        # Counters. The read of a lower half waits for the counter's turn, and keeps the upper one,
-        # so that the two belong together.
-        m.submodules.counters = counters = self._counters
+        if self._counters is None:
+            self._count_cycles(m, registers)
+        else:
+            self._count(m, registers, self._counters)
+        return m
+
+    def _count_cycles(self, m: Module, registers: Any):
+        """A single counter."""
+        cycles = self._cycles
+        upper = Signal(_CYCLES_ALONE - 32)
+        with m.If(self.start):
+            m.d.sync += cycles.eq(0)
+        with m.Else():
+            m.d.sync += cycles.eq(cycles + self.busy)
+        m.d.comb += [
+            registers.cycles_lo.count.eq(cycles[:32]),
+            registers.cycles_hi.count.eq(upper),
+        ]
+        with m.If(registers.cycles_lo.being_read):
+            m.d.sync += upper.eq(cycles[32:])
+
+    def _count(self, m: Module, r: Any, counters: Counters):
+        """All counters. The read of a lower half waits for the counter's turn, and keeps the upper
+        one, so that the two belong together."""
+        m.submodules.counters = counters
         amounts = {
             "CYCLES": self.busy,
             "NFU_ACTIVE": self.events.active,
@@ -430,4 +474,3 @@ class Csr(wiring.Component):
                 m.d.comb += r.hold.eq(1)
             with m.If(low.being_read):
                 m.d.sync += upper.eq(counters.shown[32:])
-        return m

@@ -69,12 +69,21 @@ class Decoder(wiring.Component):
     NBout) or committed (NFU), unless one of its words was not legal. After the instruction with END
     no word is taken.
 
+    If there are no queues to take the slots of SB, NBin and NBout, one that has come is held until
+    its unit is ready. Meanwhile only NFU slots of the same instruction go on.
+
+    Parameters
+    ----------
+    address_width : bits of an address, beyond which a program cannot reach
+    queued : SB, NBin and NBout slots go into queues
+
     Members
     -------
     i : In(stream(FetchedWord))
-    sb, nbin, nbout : Out(streams of SbLoad, NbinLoad, QueuedStore); ``ready`` is looked at before a
-        slot is begun, and must not fall until the slot has come
-    nfu : Out(stream(64)), words of NFU slots, likewise
+    sb, nbin, nbout : Out(streams of SbLoad, NbinLoad, QueuedStore); if ``queued``, ``ready`` is
+        looked at before a slot is begun, and must not fall until the slot has come
+    nfu : Out(stream(64)), words of NFU slots; ``ready`` is looked at before a slot is begun, and
+        must not fall until it has come
     commit : Out(1), the NFU slot that has come is legal
     tag : Out(16), layer of the instruction in work
     start : In(1), a new program begins
@@ -99,7 +108,9 @@ class Decoder(wiring.Component):
     ended: Signal
     exhausted: Signal
 
-    def __init__(self):
+    def __init__(self, *, address_width: int, queued: bool = True):
+        self._offset_width = min(32, address_width)
+        self._queued = queued
         super().__init__(
             {
                 "i": In(stream.Signature(FetchedWord)),
@@ -129,19 +140,23 @@ class Decoder(wiring.Component):
         bad = Signal()  # the last word that has come is not legal
         end = Signal()
         out_of_words = Signal()
-        offset = Signal(32, reset_less=True)
-        pc = Signal(32, reset_less=True)
+        offset = Signal(self._offset_width, reset_less=True)
+        pc = Signal(self._offset_width, reset_less=True)
         stores = Signal(16)
 
         # The slot that is next: CP between instructions, else the lowest of those to come.
         cp: Any = Signal(CpSlot)
         kind = Signal(len(_KINDS))
+        offered = Signal(len(_KINDS))  # one-hot: the slot that is handed out as a whole
+        places = Cat(1, *(units[name].ready for name in _UNITS))
+        if not self._queued:
+            places = Cat((~offered.any()).replicate(len(_UNITS)), self.nfu.ready)
         closing, ready, taken, idle = Signal(), Signal(), Signal(), Signal()
         m.d.comb += [
             cp.eq(word),
             kind[0].eq(~coming.any()),
             kind[1:].eq(coming & -coming),
-            ready.eq((kind & Cat(1, *(units[name].ready for name in _UNITS))).any()),
+            ready.eq((kind & places).any()),
             self.i.ready.eq(self.enable & ~bad & ~(end & kind[0]) & (ready | index.any())),
             taken.eq(self.i.valid & self.i.ready),
             closing.eq(
@@ -178,7 +193,7 @@ class Decoder(wiring.Component):
                 m.d.comb += broken.eq(1)
         m.d.sync += bad.eq(taken & broken)
         m.d.comb += [
-            idle.eq(~complete.any() & ~bad),
+            idle.eq(~complete.any() & ~offered.any() & ~bad),
             self.illegal.eq(self.enable & bad),
             self.pc.eq(Mux(kind[0] & idle, offset, pc)),
             self.ended.eq(end & kind[0] & idle),
@@ -195,24 +210,32 @@ class Decoder(wiring.Component):
             Signal(WORD_BITS, name=f"word_{n}", reset_less=True)
             for n in range(max(_LOADS.values()))
         ]
+        is_load = Cat(kind[_KINDS.index(name)] for name in _LOADS).any()
         for n, register in enumerate(held):
-            with m.If(taken & (index == n)):
+            with m.If(taken & is_load & (index == n)):
                 m.d.sync += register.eq(word)
+        waiting = Signal.like(offered)
+        for n, name in enumerate(_KINDS):
+            if name in _LOADS:
+                m.d.comb += offered[n].eq(waiting[n] | (complete[n] & ~bad))
+                if not self._queued:
+                    m.d.sync += waiting[n].eq(offered[n] & ~units[name].ready)
         for name, words in _LOADS.items():
             slot = Cat(held[:words])
             m.d.comb += [
-                units[name].valid.eq(self.enable & complete[_KINDS.index(name)] & ~bad),
+                units[name].valid.eq(self.enable & offered[_KINDS.index(name)]),
                 units[name].payload.slot.eq(_without_reserved(name, slot)),
                 units[name].payload.pc.eq(pc),
             ]
         m.d.comb += self.nbin.payload.stores.eq(stores)
-        with m.If(self.nbout.valid):
+        with m.If(self.nbout.valid & self.nbout.ready):
             m.d.sync += stores.eq(stores + 1)
 
         with m.If(self.start):
             m.d.sync += [
                 complete.eq(0),
                 bad.eq(0),
+                waiting.eq(0),
                 coming.eq(0),
                 index.eq(0),
                 end.eq(0),

@@ -153,6 +153,7 @@ class Fetch(wiring.Component):
             burst_cycles=config.burst_cycles,
             aligned=True,
             loops=0,
+            run_width=min(32, config.address_width),
         )
         connect(m, flipped(self.axi), dma.axi)
         # The queue's output register comes on top of its memory, which is the instruction buffer.
@@ -164,7 +165,7 @@ class Fetch(wiring.Component):
         lead = Signal(range(beat_bytes))  # bytes of the first beat that belong to something else
         requested = Signal()
         address = Signal(config.address_width, reset_less=True)
-        run = Signal(32, reset_less=True)
+        run = Signal(dma.run_width, reset_less=True)
         m.d.comb += [
             lead.eq(self.program[3:] << 3),
             dma.i.payload.address.eq(address),
@@ -197,7 +198,7 @@ class Fetch(wiring.Component):
         ]
 
         connect(m, buffer.o, words.i)
-        more = Signal(32 - 3)
+        more = Signal(dma.run_width - 3)
         m.d.comb += [
             words.start.eq(self.start),
             words.first.eq(lead // _WORD_BYTES),

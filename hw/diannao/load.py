@@ -17,10 +17,6 @@ from .isa import ErrorCode, NbinSlot, SbSlot
 
 __all__ = ["NbinLoad", "NbinLoader", "SbLoad", "SbLoader"]
 
-_SLOTS_IN_WORK = 16
-"""Slots whose data may be on their way. A slot takes the control processor six fetches or more, so
-these cover a memory latency of about a hundred cycles even if each slot loads a single word."""
-
 
 class NbinLoad(data.Struct):
     """An NBin slot in its queue.
@@ -140,6 +136,7 @@ class NbinLoader(wiring.Component):
             outstanding=config.outstanding,
             burst=min(config.burst, max(1, config.nbin_fifo // 4)),
             burst_cycles=config.burst_cycles,
+            run_width=min(32, config.address_width),
         )
         connect(m, flipped(self.axi), dma.axi)
         words = Queue(shape=self._word, depth=config.nbin_fifo + 1)
@@ -159,8 +156,9 @@ class NbinLoader(wiring.Component):
     def _dispatch(self, m: Module, dma: ReadDma, words: Queue):
         """From the queue past the fence to the DMA, and its words into the FIFO."""
         slot = self.i.payload.slot
-        m.submodules.pcs = pcs = Queue(shape=unsigned(32), depth=_SLOTS_IN_WORK)
-        m.submodules.skips = skips = Queue(shape=unsigned(16), depth=_SLOTS_IN_WORK)
+        slots = self._config.slots_in_work
+        m.submodules.pcs = pcs = Queue(shape=unsigned(32), depth=slots)
+        m.submodules.skips = skips = Queue(shape=unsigned(16), depth=slots)
         late = Signal(signed(16))
         blocked = Signal()
         accepted = self.i.valid & self.i.ready
@@ -213,7 +211,7 @@ class NbinLoader(wiring.Component):
         ]
 
         # The ring's room that neither a word outside the FIFO nor the skips in work will take.
-        most_skipped = (_SLOTS_IN_WORK + words.depth + 1) << 16
+        most_skipped = (self._config.slots_in_work + words.depth + 1) << 16
         room = Signal(range(-most_skipped, self._capacity + 1), init=self._capacity)
         most = self._capacity // self._write_lanes
         places = Signal(range(-most, words.depth + 1), init=words.depth)
@@ -353,12 +351,14 @@ class SbLoader(wiring.Component):
             outstanding=config.outstanding,
             burst=config.burst,
             burst_cycles=config.burst_cycles,
+            run_width=min(32, config.address_width),
         )
         connect(m, flipped(self.axi), dma.axi)
 
         # From the queue to the DMA.
         slot, pc = self.i.payload.slot, self.i.payload.pc
-        m.submodules.pcs = pcs = Queue(shape=unsigned(32), depth=_SLOTS_IN_WORK)
+        slots = self._config.slots_in_work
+        m.submodules.pcs = pcs = Queue(shape=unsigned(32), depth=slots)
         piece_bytes = config.sb_port // 8
         run = slot.descriptor.run
         bad = Signal()

@@ -16,9 +16,6 @@ from .isa import ErrorCode
 
 __all__ = ["StoreUnit"]
 
-_SLOTS_IN_WORK = 16
-"""Slots whose responses may be outstanding; more would not hide more than a memory's latency."""
-
 
 class StoreUnit(wiring.Component):
     """Drains finished output rows to memory, in the order in which the NFU made them.
@@ -83,11 +80,12 @@ class StoreUnit(wiring.Component):
             rows=config.nbout_rows,
             outstanding=max(2, config.outstanding),
             burst_cycles=config.burst_cycles,
+            run_width=min(32, config.address_width),
         )
         connect(m, flipped(self.axi), dma.axi)
 
         # Which slot a response belongs to; slots finish in order.
-        m.submodules.pcs = pcs = Queue(shape=unsigned(32), depth=_SLOTS_IN_WORK)
+        m.submodules.pcs = pcs = Queue(shape=unsigned(32), depth=config.slots_in_work)
         m.d.comb += [
             dma.i.payload.eq(self.i.p.slot.descriptor),
             dma.i.valid.eq(self.i.valid & pcs.i.ready),

@@ -161,7 +161,7 @@ class Nfu3(wiring.Component):
             closing.eq(place == self.groups - 1),
             self.i.ready.eq(1 if self.paced else advance & (~occupied | closing)),
             group.control.eq(control),
-            group.sums.eq(sums.as_value().word_select(place, len(group.sums.as_value()))),
+            group.sums.eq(sums.as_value()),
         ]
         begin = Signal()
         m.d.comb += begin.eq(self.i.valid | closing if self.paced else self.i.ready)
@@ -173,5 +173,8 @@ class Nfu3(wiring.Component):
                 control.eq(row.control),
             ]
         with m.Elif(advance):
-            m.d.sync += place.eq(place + 1)
+            m.d.sync += [
+                place.eq(place + 1),
+                sums.eq(sums.as_value()[len(group.sums.as_value()) :]),
+            ]
         return group, occupied, closing

@@ -14,9 +14,9 @@ from cocotb.triggers import RisingEdge
 
 from hw.diannao.events import Events, Stall
 
-from ..driver import Driver
+from ..driver import Driver, bytes_moved
 from ..execution import Activity, Execution
-from ..ports import STREAMS, memory_ports
+from ..ports import memory_ports
 from .memory import ExternalMemory
 
 _PAGE = 4096
@@ -134,7 +134,7 @@ async def job(dut: Any) -> None:
             tensors={name: driver.read_tensor(layout) for name, layout in program.tensors.items()},
             source="rtl", cycles=counters["CYCLES"],
             layers={tag: layers.get(tag, Activity()) for tag in program.layers},
-            bytes={stream: counters[f"BYTES_{stream.upper()}"] for stream in STREAMS},
+            bytes=bytes_moved(counters),
         )  # fmt: skip
 
     try:

@@ -25,7 +25,6 @@ ACTIVE = (Op.MAC, Op.MAX, Op.SUM)
 CAUSES = tuple(stall.name.lower() for stall in Stall if stall not in (Stall.NONE, Stall.IDLE))
 """Why there is no step."""
 
-_SLOTS_IN_WORK = 16
 _UNITS = ("sb", "nbin", "nbout", "nfu")
 _LOOPS = 3
 _PATIENCE = 100_000
@@ -172,7 +171,7 @@ def _machine(config: Config) -> np.ndarray:
     }
     return np.array(
         [
-            config.queue, _SLOTS_IN_WORK, config.outstanding, config.burst_cycles,
+            config.queue, config.slots_in_work, config.outstanding, config.burst_cycles,
             *beats.values(),
             *(burst_bytes(8 * beats[kind], limits[kind]) for kind in beats),
             config.nbin_elements, config.nbin_fifo, config.element_bytes, config.ti,

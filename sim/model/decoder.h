@@ -19,9 +19,10 @@ class Decoder {
     bool ready(bool nests_ready) const {
         if (index) return true;
         const Kind kind = next();
-        if (kind == CP) return !ending && instruction < program.instructions;
         if (kind == NFU) return nests_ready;
-        return queued ? units[kind]->ready() : !holds();
+        if (!queued && holds()) return false;
+        if (kind == CP) return !ending && instruction < program.instructions;
+        return !queued || units[kind]->ready();
     }
 
     void cycle(bool taken) {

@@ -10,7 +10,7 @@ from hw.diannao.events import Stall
 from hw.errors import UserError
 
 from ..devices import MachineConfig, device_of
-from ..driver import Driver
+from ..driver import Driver, bytes_moved
 from ..execution import Activity, Execution, Progress
 from ..memory import MemorySettings
 from ..ports import STREAMS, memory_ports
@@ -130,7 +130,7 @@ class VerilatorTarget:
             tensors={name: self.driver.read_tensor(layout)
                      for name, layout in program.tensors.items()},
             source="rtl", cycles=counters["CYCLES"], layers=layers,
-            bytes={stream: counters[f"BYTES_{stream.upper()}"] for stream in STREAMS},
+            bytes=bytes_moved(counters),
             seconds=self.model.seconds - seconds,
         )  # fmt: skip
 

@@ -48,6 +48,14 @@ CORES = [
         MemorySettings(latency=1, bandwidth=255, stall=0.4),
     ),
     (
+        Config(
+            name="least-2x4-8bit", tn=2, ti=4, width=8, nbin_port=32, sb_port=32, nbout_port=32,
+            cp_port=32, shared_port=True, address_width=17, nfu3_lanes=1, counters=False,
+            **{**SMALL, "outstanding": 1, "nbin_fifo": 2, "instruction_buffer": 256, "queue": 0},
+        ),
+        MemorySettings(latency=2, bandwidth=4),
+    ),
+    (
         Config(name="single", tn=1, ti=1, nbin_port=32, sb_port=32, nbout_port=32, **SMALL),
         MemorySettings(latency=10, bandwidth=12),
     ),

@@ -33,6 +33,7 @@ RUNS = [
     (SMALL["shared-4x4-8bit"], 1, 255),
     (SMALL["shared-4x4-8bit"], 60, 16),
     (SMALL["tall-5x2-8bit"], 20, 16),
+    (SMALL["least-2x4-8bit"].replace(name="without-queues", counters=True), 2, 4),
     (SMALL["single"], 10, 17),
     (WIDE, 200, 255),
     (WIDE, 25, 33),
@@ -156,7 +157,7 @@ def check(found: list[Result]) -> None:
     ids=[f"{config.name}-{latency}-{bandwidth}" for config, latency, bandwidth in RUNS],
 )
 def test_small_layers_match_rtl(config, latency, bandwidth):
-    """Ten layers on each of ten systems."""
+    """Ten layers on each of eleven systems."""
     memory = MemorySettings(latency=latency, bandwidth=bandwidth)
     check(results(config, memory, small_layers(config)))
 

@@ -39,7 +39,10 @@ class RunsSpec(wiring.Component):
     def elaborate(self, platform):
         m = formal_module()
         m.submodules.runs = runs = _Runs(
-            address_width=self.ADDRESS_WIDTH, loops=self.LOOPS, apart=self._apart
+            address_width=self.ADDRESS_WIDTH,
+            loops=self.LOOPS,
+            apart=self._apart,
+            run_width=32,
         )
         run = runs.o.payload
         m.d.comb += [
@@ -109,7 +112,7 @@ class PiecesSpec(wiring.Component):
         self._data_width = data_width
         self._limit = limit
         self._aligned = aligned
-        super().__init__({"run": In(_RunLayout(address_width)), "valid": In(1), "ready": In(1)})
+        super().__init__({"run": In(_RunLayout(address_width, 32)), "valid": In(1), "ready": In(1)})
 
     def elaborate(self, platform):
         m = formal_module()
@@ -117,7 +120,11 @@ class PiecesSpec(wiring.Component):
         size = burst_bytes(self._data_width, self._limit)
         beat_bits, size_bits, page_bits = (n.bit_length() - 1 for n in (beat, size, PAGE))
         m.submodules.pieces = pieces = _Pieces(
-            address_width=width, data_width=self._data_width, size=size, aligned=self._aligned
+            address_width=width,
+            data_width=self._data_width,
+            size=size,
+            aligned=self._aligned,
+            run_width=32,
         )
         burst = pieces.o.payload
         m.d.comb += [

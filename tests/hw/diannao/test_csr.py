@@ -16,18 +16,32 @@ WIDE = Config(name="wide", tn=256, ti=3, width=8, address_width=64, shared_port=
               nbin_fifo=1024)  # fmt: skip
 
 
-@pytest.mark.parametrize("config", [CONFIGS["tiny"], WIDE], ids=lambda config: config.name)
+SMALL = CONFIGS["tiny"].replace(name="small", address_width=17, counters=False)
+
+
+@pytest.mark.parametrize("config", [CONFIGS["tiny"], WIDE, SMALL], ids=lambda config: config.name)
 def test_csr(bench, config):
     bench(Csr(config=config), "csr", "tests.hw.diannao.bench_csr", asdict(config))
 
 
-@pytest.mark.parametrize("config", [*CONFIGS.values(), WIDE], ids=lambda config: config.name)
+@pytest.mark.parametrize("config", [*CONFIGS.values(), WIDE, SMALL], ids=lambda config: config.name)
 def test_constants_give_the_configuration_back(config):
     words = {
         register.offset: sum(field.reset << field.low for field in register.fields)
         for register in register_map(config)
     }
     assert read_config(words.__getitem__, config.name) == config
+
+
+async def _read(ctx, csr, offset):
+    """A register through the bus."""
+    ctx.set(csr.bus.araddr, offset)
+    ctx.set(csr.bus.arvalid, 1)
+    ctx.set(csr.bus.rready, 1)
+    await ctx.tick().until(csr.bus.arready)
+    ctx.set(csr.bus.arvalid, 0)
+    *_, value = await ctx.tick().sample(csr.bus.rdata).until(csr.bus.rvalid)
+    return value
 
 
 def test_halves_of_a_counter_belong_together():
@@ -38,16 +52,11 @@ def test_halves_of_a_counter_belong_together():
     simulator.add_clock(1e-8)
 
     async def read(ctx, name):
-        ctx.set(csr.bus.araddr, registers[name].offset)
-        ctx.set(csr.bus.arvalid, 1)
-        ctx.set(csr.bus.rready, 1)
-        await ctx.tick().until(csr.bus.arready)
-        ctx.set(csr.bus.arvalid, 0)
-        *_, value = await ctx.tick().sample(csr.bus.rdata).until(csr.bus.rvalid)
-        return value
+        return await _read(ctx, csr, registers[name].offset)
 
     async def testbench(ctx):
         counters = csr._counters
+        assert counters is not None
         await ctx.tick().repeat(len(COUNTERS) + 5)  # none of those below has its turn now
         start = (7 << 32) - 40
         for n, low in enumerate(counters._low):
@@ -61,6 +70,25 @@ def test_halves_of_a_counter_belong_together():
         assert await read(ctx, "CYCLES_HI") == 7
         assert await read(ctx, "BYTES_CP_LO") == (1 << 32) - 40
         assert await read(ctx, "BYTES_CP_HI") == 6
+
+    simulator.add_testbench(testbench)
+    simulator.run()
+
+
+def test_a_single_counter_carries_into_its_upper_half():
+    csr = Csr(config=SMALL)
+    registers = register_map(SMALL)
+    simulator = Simulator(csr)
+    simulator.add_clock(1e-8)
+
+    async def testbench(ctx):
+        ctx.set(csr._cycles, (3 << 32) - 40)
+        ctx.set(csr.busy, 1)
+        assert await _read(ctx, csr, registers["CYCLES_LO"].offset) >= (1 << 32) - 40
+        await ctx.tick().repeat(60)
+        assert await _read(ctx, csr, registers["CYCLES_HI"].offset) == 2
+        assert await _read(ctx, csr, registers["CYCLES_LO"].offset) < 100
+        assert await _read(ctx, csr, registers["CYCLES_HI"].offset) == 3
 
     simulator.add_testbench(testbench)
     simulator.run()
