@@ -178,7 +178,8 @@ def compare(target: VerilatorTarget, seed: int) -> Outcome:
     The interpreter must never accept a program that hangs in hardware. The reverse may happen:
     between its queues and its buffers the core holds a little more than the interpreter promises.
     """
-    program = random_program(target.driver.config, seed)
+    config = target.driver.config
+    program = random_program(config, seed)
     memory, verdict = interpret(program)
     real, error = execute(target, program)
     if isinstance(verdict, ExecutionError):

@@ -157,7 +157,7 @@ def check(found: list[Result]) -> None:
     ids=[f"{config.name}-{latency}-{bandwidth}" for config, latency, bandwidth in RUNS],
 )
 def test_small_layers_match_rtl(config, latency, bandwidth):
-    """Ten layers on each of eleven systems."""
+    """Ten layers on each system."""
     memory = MemorySettings(latency=latency, bandwidth=bandwidth)
     check(results(config, memory, small_layers(config)))
 
