@@ -12,14 +12,16 @@ from onnx import numpy_helper
 
 from hw.arith.numbers import saturate
 from hw.errors import UserError
-from sim.training.network import Formats, Linear, Network, Pool
+from sim.training.network import Formats, Layer, Linear, Network, Normalise, Pool
 
-from .tables import ACTIVATIONS, activation, derivative
+from .tables import ACTIVATIONS, activation, derivative, normalisation
 
 __all__ = ["TrainingModel", "read_model"]
 
-_SUPPORTED = "Gemm, MatMul with Add, Conv, Relu, Sigmoid, Tanh, MaxPool, AveragePool, Flatten, \
+_SUPPORTED = (
+    "Gemm, MatMul with Add, Conv, Relu, Sigmoid, Tanh, MaxPool, AveragePool, LRN, Flatten, \
 Reshape to (N, features), Softmax at the end"
+)
 
 
 @dataclass
@@ -102,7 +104,7 @@ class _Reader:
         if len(inputs) != 1 or len(model.graph.output) != 1:
             raise UserError("a model to be trained must have one input and one output")
         self._input = inputs[0]
-        self._layers: list[Linear | Pool] = []
+        self._layers: list[Layer] = []
         self._parameters: list[_Parameter] = []
         self._flat: tuple[int, int, int] | None = None
         self._last: Any = None
@@ -136,6 +138,8 @@ class _Reader:
                 self._activate(node)
             elif node.op_type in ("MaxPool", "AveragePool"):
                 self._pool(node)
+            elif node.op_type == "LRN":
+                self._normalise(node)
             elif node.op_type in ("Flatten", "Reshape"):
                 self._flatten(node)
             elif node.op_type == "Softmax":
@@ -252,6 +256,26 @@ class _Reader:
             scale = (round((1 << shift) / prod(kernel)), shift)
         self._layers.append(Pool(node.name or node.output[0], kernel, scale))
         self._shape = (channels, height // kernel[0], width // kernel[1])
+        self._last = None
+
+    def _normalise(self, node) -> None:
+        values = {each.name: onnx.helper.get_attribute_value(each) for each in node.attribute}
+        alpha, beta = values.get("alpha", 1e-4), values.get("beta", 0.75)
+        bias, size = values.get("bias", 1.0), values["size"]
+        if not self._parameters:
+            self._refuse(node, "must follow a layer with weights; normalise the inputs beforehand")
+        if not (alpha > 0 and beta > 0 and bias > 0):
+            self._refuse(node, "must have positive alpha, beta and bias")
+        formats = self._formats
+        try:
+            power, slope, scale = normalisation(
+                alpha / size, beta, bias, formats.activation, formats.width
+            )
+        except ValueError:
+            self._refuse(node, "has an alpha, beta or bias that the number format cannot hold")
+        else:
+            name = node.name or node.output[0]
+            self._layers.append(Normalise(name, size, power, slope, scale))
         self._last = None
 
     def _flatten(self, node) -> None:

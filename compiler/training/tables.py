@@ -7,7 +7,8 @@ import numpy as np
 from hw.arith.numbers import Table
 
 __all__ = [
-    "ACTIVATIONS", "IDENTITY", "NEGATIVE", "activation", "at_least_zero", "derivative", "scaled",
+    "ACTIVATIONS", "IDENTITY", "NEGATIVE", "activation", "at_least_zero", "derivative",
+    "normalisation", "scaled",
 ]  # fmt: skip
 
 ACTIVATIONS = ("Relu", "Sigmoid", "Tanh")
@@ -73,6 +74,50 @@ def derivative(name: str, frac: int, width: int) -> Table:
     if name == "Sigmoid":
         return _lines(lambda y: y - y * y, points, frac, width)
     return _lines(lambda y: 1 - y * y, points, frac, width)
+
+
+def normalisation(
+    alpha: float, beta: float, bias: float, frac: int, width: int
+) -> tuple[Table, Table, tuple[int, int]]:
+    """``power``, ``slope`` and ``scale`` of ``sim.training.network.Normalise``.
+
+    With u = bias + alpha * s the factor is f = u ** -beta, and twice its derivative is
+    -2 * alpha * beta * f ** (1 + 1 / beta).
+
+    Parameters
+    ----------
+    alpha : ONNX's, divided by the channels of a window
+    beta, bias : ONNX's
+    frac, width : format of neurons
+
+    Raises
+    ------
+    ValueError
+        If a table or the constant does not fit the width.
+    """
+    parts = np.linspace(0, 1, _PARTS + 1)
+    # As dense as the root of the curvature, which here has an integral.
+    most = bias + alpha * 2.0 ** (width - 1 - frac)
+    ends = bias ** (-beta / 2), most ** (-beta / 2)
+    u = (ends[0] + (ends[1] - ends[0]) * parts) ** (-2 / beta)
+    exponent = 1 + 1 / beta
+    largest = bias**-beta
+    tables = []
+    for points, function in (
+        ((u - bias) / alpha, lambda s: (bias + alpha * s) ** -beta),
+        (largest * parts ** (2 / exponent), lambda f: f**exponent),
+    ):
+        # In narrow formats some fall together.
+        places = np.unique(np.minimum(np.round(points * 2.0**frac), 2.0 ** (width - 1) - 1))
+        if len(places) < 2 or function(points).max() * 2.0**frac >= 2.0 ** (width - 1):
+            raise ValueError("out of range")
+        tables.append(_lines(function, (places * 2.0**-frac).tolist(), frac, width))
+    constant = 2 * alpha * beta
+    shift = min(63, int(np.floor(width - 2 - np.log2(constant))))
+    slopes = [abs(slope) for table in tables for slope in table.a]
+    if shift < 0 or max(slopes) >= 1 << (width - 1):
+        raise ValueError("too steep")
+    return tables[0], tables[1], (-round(constant * 2.0**shift), shift)
 
 
 NEGATIVE = Table((), (-1,), (0,), 0)

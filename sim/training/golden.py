@@ -13,7 +13,7 @@ import numpy as np
 from hw.arith import wide
 from hw.arith.numbers import Table, activate, requantise, saturate
 
-from .network import Linear, Network, Pool
+from .network import Linear, Network, Normalise, Pool
 
 __all__ = ["Golden"]
 
@@ -33,17 +33,31 @@ def _product(x: np.ndarray, y: np.ndarray, shift: int, width: int) -> np.ndarray
     return requantise(x * y, shift, width)
 
 
+def _two_products(
+    first: tuple[np.ndarray, np.ndarray], second: tuple[np.ndarray, np.ndarray], shift: int,
+    width: int,
+) -> np.ndarray:  # fmt: skip
+    """The same for the sum of two products."""
+    if width == wide.WIDTH:
+        return (wide.product(*first) + wide.product(*second)).requantise(shift)
+    return requantise(first[0] * first[1] + second[0] * second[1], shift, width)
+
+
 def _evaluate(x: np.ndarray, table: Table, width: int) -> np.ndarray:
     return wide.activate(x, table) if width == wide.WIDTH else activate(x, table, width, 0)
 
 
 @dataclass
 class _Step:
-    """What a layer's backward pass needs of its forward pass: inputs, windows, outputs."""
+    """What a layer's backward pass needs of its forward pass: inputs, windows, outputs.
+
+    The windows of pooling and normalisation are their inputs. ``factors`` are normalisation's.
+    """
 
     shape: tuple[int, ...]
     windows: np.ndarray
     outputs: np.ndarray
+    factors: np.ndarray | None = None
 
 
 class Golden:
@@ -60,16 +74,19 @@ class Golden:
         """Outputs (images, outputs) of the inputs (images, channels, height, width)."""
         self._steps = []
         for layer in self.network.layers:
+            factors = None
             if isinstance(layer, Pool):
                 y, windows = self._pool(layer, x)
+            elif isinstance(layer, Normalise):
+                (y, factors), windows = self._normalise(layer, x), x
             else:
                 y, windows = self._linear(layer, x)
-            self._steps.append(_Step(x.shape, windows, y))
+            self._steps.append(_Step(x.shape, windows, y, factors))
             x = y
         return x.reshape(len(x), -1)
 
-    def backward(self, delta: np.ndarray, shift: int) -> None:
-        """Change all weights.
+    def backward(self, delta: np.ndarray, shift: int) -> np.ndarray:
+        """Change all weights; returns what the first layer's inputs would, if it has no weights.
 
         Parameters
         ----------
@@ -81,8 +98,11 @@ class Golden:
             layer, step = self.network.layers[number], self._steps[number]
             if isinstance(layer, Pool):
                 delta = self._pool_back(layer, step, delta)
+            elif isinstance(layer, Normalise):
+                delta = self._normalise_back(layer, step, delta)
             else:
                 delta = self._linear_back(layer, step, delta, shift, number > 0)
+        return delta
 
     # Classifiers and convolutions
 
@@ -165,6 +185,39 @@ class Golden:
         multiplier, shift = layer.scale
         x = saturate(x, self.network.formats.width)
         return _product(x, np.full_like(x, multiplier), shift, self.network.formats.width)
+
+    # Normalisation
+
+    def _normalise(self, layer: Normalise, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Outputs and factors."""
+        formats = self.network.formats
+        squares = _product(x, x, formats.activation, formats.width)
+        sums = np.stack(
+            [squares[:, window].sum(1) for window in _channels(x.shape[1], layer.size)], axis=1
+        )
+        factors = _evaluate(saturate(sums, formats.width), layer.power, formats.width)
+        return _product(x, factors, formats.activation, formats.width), factors
+
+    def _normalise_back(self, layer: Normalise, step: _Step, delta: np.ndarray) -> np.ndarray:
+        """A neuron changes its own output, and all in whose windows it is."""
+        formats, width = self.network.formats, self.network.formats.width
+        x, factors = step.windows, step.factors
+        assert factors is not None
+        slope = _evaluate(factors, layer.slope, width)
+        each = _product(delta, _product(x, slope, formats.activation, width),
+                        formats.activation, width)  # fmt: skip
+        multiplier, shift = layer.scale
+        inside = np.zeros((x.shape[1], x.shape[1]), dtype=np.int64)
+        for channel, window in enumerate(_channels(x.shape[1], layer.size)):
+            inside[channel, window] = multiplier
+        change = _matmul(each.transpose(0, 2, 3, 1), inside, shift, width).transpose(0, 3, 1, 2)
+        return _two_products((delta, factors), (change, x), formats.activation, width)
+
+
+def _channels(count: int, size: int) -> list[slice]:
+    """The window of every channel."""
+    before = (size - 1) // 2
+    return [slice(max(0, c - before), c - before + size) for c in range(count)]
 
 
 def _windows(

@@ -6,7 +6,7 @@ import numpy as np
 
 from hw.arith.numbers import Table
 
-__all__ = ["Formats", "Layer", "Linear", "Network", "Pool"]
+__all__ = ["Formats", "Layer", "Linear", "Network", "Normalise", "Pool"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +64,29 @@ class Pool:
     scale: tuple[int, int] | None = None
 
 
-Layer = Linear | Pool
+@dataclass
+class Normalise:
+    """Local response normalisation: each neuron times a power of the squares around it.
+
+    With s the sum of the squares in the window of a neuron's channel, y = x * power(s). The
+    derivative of the power is ``scale`` times ``slope`` of the power itself.
+
+    Parameters
+    ----------
+    name : of the ONNX node
+    size : channels of a window, of which ``(size - 1) // 2`` lie before the neuron's own
+    power, slope : tables
+    scale : twice the derivative's constant: (multiplier, shift)
+    """
+
+    name: str
+    size: int
+    power: Table
+    slope: Table
+    scale: tuple[int, int]
+
+
+Layer = Linear | Pool | Normalise
 
 
 @dataclass

@@ -18,6 +18,7 @@ from hw.dadiannao.config import CONFIGS
 from hw.errors import UserError
 from sim.training.golden import Golden
 from sim.training.loss import Loss, Rate
+from sim.training.network import Network, Normalise
 
 TINY = CONFIGS["dadiannao-tiny-training"]
 SMALL = TINY.replace(central_rows=2048)  # for the RTL
@@ -70,6 +71,29 @@ def convolutions(pooling, stride=2, seed=1):
     return _model(nodes, weights, [2, 8, 8], 5, "y")
 
 
+def normalised(seed=1, **attributes):
+    """Two normalisations, one between padded convolutions, one in front of pooling."""
+    rng = np.random.default_rng(seed)
+    values = {"size": 3, "alpha": 0.9, "beta": 0.75, "bias": 1.0} | attributes
+    weights = {
+        "w0": rng.normal(0, 0.6, (7, 2, 3, 3)), "b0": rng.normal(0, 0.1, 7),
+        "w1": rng.normal(0, 0.3, (3, 7, 3, 3)), "b1": rng.normal(0, 0.1, 3),
+        "w2": rng.normal(0, 0.3, (4, 3 * 2 * 3)), "b2": rng.normal(0, 0.1, 4),
+    }  # fmt: skip
+    nodes = [
+        helper.make_node("Conv", ["x", "w0", "b0"], ["s0"]),
+        helper.make_node("Tanh", ["s0"], ["y0"]),
+        helper.make_node("LRN", ["y0"], ["n0"], **values),
+        helper.make_node("Conv", ["n0", "w1", "b1"], ["s1"], pads=[1, 1, 1, 1]),
+        helper.make_node("LRN", ["s1"], ["n1"], **values | {"size": 4, "beta": 1.2}),
+        helper.make_node("MaxPool", ["n1"], ["p"], kernel_shape=[2, 2], strides=[2, 2]),
+        helper.make_node("Flatten", ["p"], ["f"]),
+        helper.make_node("Gemm", ["f", "w2", "b2"], ["y"], transB=1),
+    ]
+    weights = {name: value.astype(np.float32) for name, value in weights.items()}
+    return _model(nodes, weights, [2, 6, 8], 4, "y")
+
+
 def _weights(model):
     return {each.name: numpy_helper.to_array(each) for each in model.graph.initializer}
 
@@ -114,6 +138,33 @@ def test_gradients(pooling):
         found, slopes = np.array(pairs).T
         assert found @ slopes > 0.999 * np.linalg.norm(found) * np.linalg.norm(slopes), name
         assert np.linalg.norm(found) == pytest.approx(np.linalg.norm(slopes), rel=0.01), name
+
+
+@pytest.mark.parametrize("width", [32, 16])
+@pytest.mark.parametrize(
+    ("size", "alpha", "beta", "bias"),
+    [(3, 0.9, 0.75, 1.0), (5, 1e-4, 0.75, 2.0), (4, 0.5, 0.6, 1.2), (1, 0.8, 1.3, 1.0)],
+)
+def test_normalisation(size, alpha, beta, bias, width):
+    """Outputs, and what comes back through them, against floating point."""
+    formats, rng = FORMATS[width], np.random.default_rng(size)
+    x, delta = rng.normal(0, 0.9, (4, 9, 2, 3)), rng.normal(0, 0.5, (4, 9, 2, 3))
+    before = (size - 1) // 2
+    inside = np.array([[c - before <= j < c - before + size for j in range(9)] for c in range(9)])
+    u = bias + alpha / size * np.einsum("cj,njhw->nchw", inside, x**2)
+    others = np.einsum("cj,nchw->njhw", inside, delta * x * u ** (-beta - 1))
+    change = -2 * alpha / size * beta * x * others
+
+    parts = tables.normalisation(alpha / size, beta, bias, formats.activation, width)
+    network = Network(formats, x.shape[1:], [Normalise("n", size, *parts)])
+    golden = Golden(network)
+    y = golden.forward(np.rint(x * 2.0**formats.activation).astype(np.int64)).reshape(x.shape)
+    assert np.abs(y * 2.0**-formats.activation - x * u**-beta).max() < 0.01 * np.abs(x).max()
+    integers = np.rint(delta * 2.0**formats.gradient).astype(np.int64)
+    back = golden.backward(integers, 0) * 2.0**-formats.gradient
+    error = np.abs(back - (delta * u**-beta + change)).max()
+    # Both tables' errors; below that lie some units of the last place.
+    assert error < 0.07 * np.abs(change).max() + 4 * 2.0**-formats.activation
 
 
 @pytest.mark.parametrize("width", [32, 16])
@@ -178,8 +229,9 @@ def test_machine(width, function):
         (perceptron((7, 9, 3), "Sigmoid"), (7,), 3, 32),
         (perceptron((7, 9, 3), "Tanh"), (7,), 3, 16),
         (convolutions("MaxPool", stride=2), (2, 8, 8), 5, 32),
+        (normalised(), (2, 6, 8), 4, 32),
     ],
-    ids=["perceptron-32", "perceptron-16", "convolutions-32"],
+    ids=["perceptron-32", "perceptron-16", "convolutions-32", "normalised-32"],
 )
 def test_rtl(model, shape, outputs, width):
     """Two batches on the Verilog of a node, with the squared error: every weight as in golden."""
@@ -278,6 +330,35 @@ def test_strides_on_a_machine(kernel, strides, pads, function):
     for name, value in found[0].items():
         np.testing.assert_array_equal(found[1][name], value)
     assert any((found[0][name] != weights[name]).any() for name in ("w0", "b0"))
+
+
+@pytest.mark.parametrize("width", [32, 16])
+def test_normalisation_on_a_machine(width):
+    """Forward and backward through two of them: every weight as in golden."""
+    rng = np.random.default_rng(width)
+    x, labels = rng.normal(size=(4, 2, 6, 8)), rng.integers(0, 4, 4)
+    found = [
+        _weights(
+            diannao.train(
+                normalised(), x, labels, epochs=1, batch=2, rate=0.3, width=width, target=target
+            ).model
+        )
+        for target in ("golden", "isa")
+    ]
+    for name, value in found[0].items():
+        np.testing.assert_array_equal(found[1][name], value)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "message"),
+    [
+        ({"alpha": 0.0}, "must have positive alpha, beta and bias"),
+        ({"bias": 1e-3}, "has an alpha, beta or bias that the number format cannot hold"),
+    ],
+)
+def test_normalisation_that_is_refused(attributes, message):
+    with pytest.raises(UserError, match=message):
+        read_model(normalised(**attributes), FORMATS[32])
 
 
 def _cli(monkeypatch, *arguments) -> int:

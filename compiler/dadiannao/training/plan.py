@@ -7,12 +7,12 @@ import numpy as np
 from hw.arith.numbers import Table, bounds
 from hw.dadiannao.config import NodeConfig
 from hw.errors import UserError
-from sim.training.network import Linear, Network, Pool
+from sim.training.network import Linear, Network, Normalise, Pool
 
 from ...training.tables import IDENTITY, NEGATIVE, at_least_zero, scaled
 from .places import Halo, Map, Matrix, packed_table
 
-__all__ = ["LinearPlan", "Plan", "PoolPlan"]
+__all__ = ["LinearPlan", "NormalisePlan", "Plan", "PoolPlan"]
 
 _FRONT, _BACK = 0, 1
 """The central memories of neurons, and of what comes back."""
@@ -65,6 +65,37 @@ class PoolPlan:
     negative: Map | None = None
     mask: Map | None = None
     spread: Map | None = None
+
+
+@dataclass
+class NormalisePlan:
+    """Local response normalisation.
+
+    All that it computes is in the same central memory, in maps without halo: ``copy`` of its
+    inputs, ``factors``, ``change`` and ``scratch``. From ``delta`` to ``factors``, from there to
+    ``change`` and from there to ``copy`` it is equally far, as ``programs`` needs it.
+
+    Parameters
+    ----------
+    layer : of the network
+    inside, around : synapses that sum over the channels of each one's window, and, with the
+        derivative's constant, over those in whose windows each one is; as (lanes of outputs, lanes
+        of inputs)
+    sums, changes : their places
+    """
+
+    layer: Normalise
+    inputs: Map
+    outputs: Map
+    inside: np.ndarray
+    around: np.ndarray
+    sums: Matrix
+    changes: Matrix
+    delta: Map
+    factors: Map
+    change: Map
+    copy: Map
+    scratch: Map
 
 
 class Plan:
@@ -121,6 +152,19 @@ class Plan:
         self._check()
 
     @property
+    def matrices(self) -> list[tuple[Matrix, np.ndarray]]:
+        """All synapses and their places."""
+        found = []
+        for each in self.layers:
+            if isinstance(each, LinearPlan):
+                found.append((each.forward, each.weights))
+                if each.back is not None:
+                    found.append((each.back, each.turned))
+            elif isinstance(each, NormalisePlan):
+                found += [(each.sums, each.inside), (each.changes, each.around)]
+        return found
+
+    @property
     def linears(self) -> list[LinearPlan]:
         return [each for each in self.layers if isinstance(each, LinearPlan)]
 
@@ -144,18 +188,21 @@ class Plan:
         layer = layers[number] if number < len(layers) else None
         return layer.pads if isinstance(layer, Linear) else (0, 0, 0, 0)
 
-    def _forward(self) -> list[LinearPlan | PoolPlan]:
+    def _forward(self) -> list[LinearPlan | PoolPlan | NormalisePlan]:
         """Neurons and synapses, from the inputs on; what comes back is placed later."""
         channels, height, width = self.network.shape
         blocks = -(-channels // self.lanes)
         inputs = self.map(_FRONT, blocks, height, width, self._halo(0))
-        planned: list[LinearPlan | PoolPlan] = []
+        planned: list[LinearPlan | PoolPlan | NormalisePlan] = []
         for number, layer in enumerate(self.network.layers):
             halo = self._halo(number + 1)
             if isinstance(layer, Pool):
                 height, width = inputs.height // layer.kernel[0], inputs.width // layer.kernel[1]
                 outputs = self.map(_FRONT, inputs.blocks, height, width, halo)
                 planned.append(PoolPlan(layer, inputs, outputs, outputs))
+            elif isinstance(layer, Normalise):
+                outputs = self.map(_FRONT, inputs.blocks, inputs.height, inputs.width, halo)
+                planned.append(self._normalise(layer, inputs, outputs))
             else:
                 _, _, ky, kx = layer.weight.shape
                 top, left, bottom, right = layer.pads
@@ -177,10 +224,29 @@ class Plan:
             inputs = outputs
         return planned
 
+    def _normalise(self, layer: Normalise, inputs: Map, outputs: Map) -> NormalisePlan:
+        """The maps of a normalisation, and its synapses, which never change."""
+        delta, factors, change, copy, scratch = (
+            self.map(_BACK, inputs.blocks, inputs.height, inputs.width) for _ in range(5)
+        )
+        lanes = np.arange(inputs.blocks * self.lanes)
+        distance = lanes[None, :] - lanes[:, None]
+        before = (layer.size - 1) // 2
+        window = (distance >= -before) & (distance < layer.size - before)
+        one = 1 << self.network.formats.weight
+        inside, around = one * window.astype(np.int64), layer.scale[0] * window.T.astype(np.int64)
+        sums, changes = (self._matrix(inputs.blocks, inputs.blocks) for _ in range(2))
+        return NormalisePlan(
+            layer, inputs, outputs, inside, around, sums, changes, delta, factors, change, copy,
+            scratch,
+        )  # fmt: skip
+
     def _backward(self) -> None:
         """Places for what comes back."""
         for each in self.layers:
             outputs = each.outputs
+            if isinstance(each, NormalisePlan):
+                continue
             if isinstance(each, PoolPlan):
                 each.delta = self.map(_BACK, outputs.blocks, outputs.height, outputs.width)
                 if each.layer.scale is None:
@@ -233,6 +299,8 @@ class Plan:
         for each in self.layers:
             if isinstance(each, LinearPlan):
                 tables += [table for table in (each.layer.function, each.layer.derivative) if table]
+            elif isinstance(each, NormalisePlan):
+                tables += [each.layer.power, each.layer.slope]
             elif each.layer.scale is None:
                 tables += [NEGATIVE, at_least_zero(self.network.formats.activation)]
             else:
@@ -241,9 +309,8 @@ class Plan:
 
     def _check(self) -> None:
         config = self.config
-        matrices = [m for each in self.linears for m in (each.forward, each.back) if m]
         longest = max(2 * max(each.outputs.width for each in self.linears),
-                      *(matrix.inputs for matrix in matrices))  # fmt: skip
+                      *(matrix.inputs for matrix, _ in self.matrices))  # fmt: skip
         for what, count, limit in (
             ("SB rows", self.sb_rows, config.sb_rows),
             ("rows of each central memory", max(self.central), config.central_rows),

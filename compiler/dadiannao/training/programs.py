@@ -52,7 +52,7 @@ from sim.training.network import Network
 from ...training.tables import IDENTITY, NEGATIVE, at_least_zero, scaled
 from ..emitter import Emitter, HostImage
 from .places import Map, Matrix, View, packed_rows
-from .plan import LinearPlan, Plan, PoolPlan
+from .plan import LinearPlan, NormalisePlan, Plan, PoolPlan
 
 __all__ = ["TrainingPrograms", "lower_training"]
 
@@ -195,11 +195,14 @@ class _Writer:
         strides: tuple[int, int],
         target: Map,
         table: Table,
-        bias: bool,
+        *,
+        bias: bool = False,
+        shift: int | None = None,
     ) -> None:
         """``target = table(matrix x windows over source)``; the first window is at ``first``.
 
-        With ``bias``, the last block of inputs is the neuron that is always 1.
+        With ``bias``, the last block of inputs is the neuron that is always 1. ``shift`` are the
+        fraction bits of the synapses, if not those of the network's weights.
         """
         ti, emitter = self.config.ti, self.emitter
         everyone = [emitter.all_tiles]
@@ -225,7 +228,8 @@ class _Writer:
                         Loop(count=matrix.inputs, nbin=ti, sb=1, reduce=True),
                         Loop(count=span.groups, sb=matrix.inputs),
                     ],
-                    sb=matrix.first, shift=self.formats.weight, scale=table.shift,
+                    sb=matrix.first, shift=self.formats.weight if shift is None else shift,
+                    scale=table.shift,
                     joined=self.joined, half=span.half,
                     nbin_free=matrix.inputs * ti if last else 0,
                 )  # fmt: skip
@@ -271,6 +275,31 @@ class _Writer:
             Op.SUM, [Loop(count=count, nbin=ti, nbin_free=ti)], scale=scale, joined=self.joined
         )
 
+    def through(self, source: Map, table: Table, target: Map) -> None:
+        """``target = table(source)``."""
+        self.table(table)
+        slot = self.pass_through(source.blocks * source.height * source.width, table.shift)
+        for image in range(self.plan.batch):
+            self.one_by_one(image, source, source.at(image), self.rows(source), slot, target)
+        self.emitter.fence()
+
+    def products(self, a: Map, b: Map, target: Map) -> None:
+        """``target = a x b``, of which ``b`` has the activations' format."""
+        ti = self.config.ti
+        assert (a.x, a.y, a.image) == (b.x, b.y, b.image)
+        assert a.bank == b.bank
+        self.table(IDENTITY)
+        count = a.blocks * a.height * a.width
+        slot = nest(
+            Op.MAC,
+            [Loop(count=2, nbin=ti), Loop(count=count, nbin=2 * ti, nbin_free=2 * ti)],
+            shift=self.formats.activation, joined=self.joined, held=Held.EACH,
+        )  # fmt: skip
+        for image in range(self.plan.batch):
+            loops = [RowLoop(count=2, rows=b.base - a.base), *self.rows(a)[:3]]
+            self.one_by_one(image, a, a.at(image), loops, slot, target)
+        self.emitter.fence()
+
 
 class _Setup(_Writer):
     def program(self) -> MachineProgram:
@@ -281,12 +310,10 @@ class _Setup(_Writer):
         )
         for first, rows in plan.tables.values():
             emitter.load_synapses(emitter.all_tiles, first, np.concatenate(rows))
-        for each in plan.linears:
-            for matrix, weights in ((each.forward, each.weights), (each.back, each.turned)):
-                for tile in range(config.tiles if matrix is not None else 0):
-                    assert matrix is not None
-                    rows = packed_rows(config, matrix, weights, tile, plan.halves)
-                    emitter.load_synapses(1 << tile, matrix.first, rows)
+        for matrix, weights in plan.matrices:
+            for tile in range(config.tiles):
+                rows = packed_rows(config, matrix, weights, tile, plan.halves)
+                emitter.load_synapses(1 << tile, matrix.first, rows)
         for bank, count in enumerate(plan.central):
             clear = row_levels([RowLoop(count=count, rows=1)])
             emitter.emit(load=Load(NO_RUNS, LoadOp.CLEAR, bank=bank, levels=clear))
@@ -320,10 +347,13 @@ class _Forward(_Writer):
             if isinstance(each, PoolPlan):
                 self._pool(each)
                 continue
+            if isinstance(each, NormalisePlan):
+                self._normalise(each)
+                continue
             top, left, _, _ = each.layer.pads
             self.multiply(
                 each.forward, each.inputs, each.kernel, (-top, -left), each.layer.strides,
-                each.outputs, each.layer.function or IDENTITY, True,
+                each.outputs, each.layer.function or IDENTITY, bias=True,
             )  # fmt: skip
         self.emitter.fence()
         self.emitter.emit(
@@ -357,6 +387,16 @@ class _Forward(_Writer):
             ]
             self.one_by_one(image, source, source.at(image, y * ky), loops, slot, target, y)
 
+    def _normalise(self, each: NormalisePlan) -> None:
+        """Squares, the power of their sums over windows of channels, products."""
+        self.through(each.inputs, IDENTITY, each.copy)
+        self.products(each.copy, each.copy, each.scratch)
+        self.multiply(
+            each.sums, each.scratch, (1, 1), (0, 0), (1, 1), each.factors, each.layer.power
+        )
+        self.emitter.fence()
+        self.products(each.copy, each.factors, each.outputs)
+
 
 class _Backward(_Writer):
     def __init__(self, plan: Plan, shift: int):
@@ -379,18 +419,22 @@ class _Backward(_Writer):
             if isinstance(each, PoolPlan):
                 if target is not None:
                     self._pool(each, target)
+            elif isinstance(each, NormalisePlan):
+                assert target is not None
+                self._normalise(each, target)
             else:
                 self._linear(each, target)
         return self.finish()
 
     def _linear(self, each: LinearPlan, target: Map | None) -> None:
         if each.slope is not None and each.layer.derivative is not None:
-            self._scale(each, each.slope, each.layer.derivative)
+            self.through(each.outputs, each.layer.derivative, each.slope)
+            self.products(each.delta, each.slope, each.scaled)
         (ky, kx), (top, left, _, _) = each.kernel, each.layer.pads
         if each.back is not None and target is not None:
             first = (top + 1 - ky, left + 1 - kx)
             self.multiply(
-                each.back, each.scaled.dense, each.kernel, first, (1, 1), target, IDENTITY, False
+                each.back, each.scaled.dense, each.kernel, first, (1, 1), target, IDENTITY
             )
             for row in range(each.back.inputs):
                 place, block = divmod(row, each.scaled.blocks)
@@ -404,34 +448,6 @@ class _Backward(_Writer):
             if row < each.forward.inputs - 1:
                 common = each.inputs.view(block, y - top, x - left, each.layer.strides)
             self._update(each, each.forward, row, each.scaled.view(0), common)
-
-    def _scale(self, each: LinearPlan, slope: Map, table: Table) -> None:
-        """Delta times the derivative."""
-        source, delta = each.outputs, each.delta
-        count = source.blocks * source.height * source.width
-        self.table(table)
-        slot = self.pass_through(count, table.shift)
-        for image in range(self.plan.batch):
-            self.one_by_one(image, source, source.at(image), self.rows(source), slot, slope)
-        self.emitter.fence()
-        self._products(delta, slope, each.scaled)
-
-    def _products(self, a: Map, b: Map, target: Map) -> None:
-        """``target = a x b``, of which ``b`` has the activations' format."""
-        ti = self.config.ti
-        assert (a.x, a.y, a.image) == (b.x, b.y, b.image)
-        assert a.bank == b.bank
-        self.table(IDENTITY)
-        count = a.blocks * a.height * a.width
-        slot = nest(
-            Op.MAC,
-            [Loop(count=2, nbin=ti), Loop(count=count, nbin=2 * ti, nbin_free=2 * ti)],
-            shift=self.formats.activation, joined=self.joined, held=Held.EACH,
-        )  # fmt: skip
-        for image in range(self.plan.batch):
-            loops = [RowLoop(count=2, rows=b.base - a.base), *self.rows(a)[:3]]
-            self.one_by_one(image, a, a.at(image), loops, slot, target)
-        self.emitter.fence()
 
     def _update(self, each: LinearPlan, matrix: Matrix, row: int, own: View, common: View) -> None:
         """Every SB row of input ``row``: the sum over positions of own blocks x a common one."""
@@ -518,7 +534,40 @@ class _Backward(_Writer):
             loops = [RowLoop(count=2, rows=negative.base - x.base), *self.rows(x)[:3]]
             self.one_by_one(image, x, x.at(image), loops, slot, each.mask)
         self.emitter.fence()
-        self._products(each.spread, each.mask, target)
+        self.products(each.spread, each.mask, target)
+
+    def _normalise(self, each: NormalisePlan, target: Map) -> None:
+        """Delta times the factors, and the inputs times what their squares change in all windows.
+
+        Both products of a neuron are one sum: pairs of delta and factors, of changes and inputs.
+        """
+        ti = self.config.ti
+        self.through(each.factors, each.layer.slope, each.scratch)
+        self.products(each.copy, each.scratch, each.change)
+        self.products(each.delta, each.change, each.scratch)
+        self.multiply(
+            each.changes, each.scratch, (1, 1), (0, 0), (1, 1), each.change, IDENTITY,
+            shift=each.layer.scale[1],
+        )  # fmt: skip
+        self.emitter.fence()
+        self.table(IDENTITY)
+        rows = each.delta.image
+        slot = nest(
+            Op.MAC,
+            [
+                Loop(count=2, nbin=ti),
+                Loop(count=2, nbin=2 * ti, reduce=True),
+                Loop(count=rows, nbin=4 * ti, nbin_free=4 * ti),
+            ],
+            shift=self.formats.activation, joined=self.joined, held=Held.EACH,
+        )  # fmt: skip
+        for image in range(self.plan.batch):
+            loops = [
+                RowLoop(count=2, rows=each.factors.base - each.delta.base),
+                RowLoop(count=2, rows=each.change.base - each.delta.base),
+                RowLoop(count=rows, rows=1),
+            ]
+            self.one_by_one(image, each.delta, each.delta.at(image), loops, slot, target)
 
     def _spread(self, each: PoolPlan, source: Map, target: Map, table: Table) -> None:
         """What is at a position, through the table to every place of its window."""
