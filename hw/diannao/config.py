@@ -53,6 +53,9 @@ class Config:
         the row has room at the other end. Without, the pipeline fills up first, but what stops it
         is a long path to each of its registers; needs 4 rows in NBout
     counters : count stalls and bytes as well as cycles
+    engine : one small engine makes the bursts of all units, one after the other, and the program is
+        decoded 16 bits per cycle: half the logic on the way to memory, for small FPGAs. For a
+        shared port of at most 64 bits and neurons of 8 bits
     """
 
     name: str = "custom"
@@ -86,6 +89,7 @@ class Config:
     nfu3_multiplier: str = ""
     paced: bool = False
     counters: bool = True
+    engine: bool = False
 
     def __post_init__(self):
         def check(field: str, ok: bool, rule: str):
@@ -154,6 +158,11 @@ class Config:
         )
         if self.nfu3_multiplier == "dsp":
             check("drop", self.drop == 0, '0 with nfu3_multiplier = "dsp"')
+        if self.engine:
+            check("engine", self.shared_port, "False without shared_port")
+            check("engine", self.nbin_port <= 64, "False unless the ports have 32 or 64 bits")
+            check("engine", self.width == 8, "False unless width is 8")
+            check("address_width", self.address_width <= 32, "16 to 32 with engine")
         check("paced", not self.paced or self.nbout_rows >= 4, "False with fewer than 4 nbout_rows")
 
     def replace(self, **changes) -> "Config":
@@ -181,6 +190,11 @@ class Config:
         about a hundred cycles even if each slot moves a single word.
         """
         return min(16, self.outstanding + 1)
+
+    @property
+    def decoded_bits(self) -> int:
+        """Bits of the program that are decoded in a cycle."""
+        return 16 if self.engine else 64
 
     @property
     def lanes(self) -> int:

@@ -150,13 +150,15 @@ def _config_registers(config: Config) -> list[Register]:
             ),
         ),
         Register(
-            "CONFIG_NFU3", 0x038, "NFU-3",
+            "CONFIG_NFU3", 0x038, "NFU-3 and options",
             (
                 constant("lanes", config.nfu3_lanes, 0, 16,
                          "outputs that it makes at a time, 0 for all of a row"),
                 constant("multiplier", _NFU3_MULTIPLIERS.index(config.nfu3_multiplier), 16, 2,
                          "0 as in NFU-1, 1 DSP blocks, 2 partial-product arrays"),
                 constant("paced", config.paced, 18, 1, "1 if the NFU's pipeline never stops"),
+                constant("engine", config.engine, 19, 1,
+                         "1 if one engine makes the bursts of all units"),
             ),
         ),
     ]  # fmt: skip
@@ -277,6 +279,7 @@ def read_config(read: Callable[[int], int], name: str = "core") -> Config:
         nfu3_lanes=nfu3["lanes"],
         nfu3_multiplier=_NFU3_MULTIPLIERS[nfu3["multiplier"]],
         paced=bool(nfu3["paced"]),
+        engine=bool(nfu3["engine"]),
     )
 
 

@@ -75,7 +75,8 @@ class _Count(data.Struct):
 class Nests(wiring.Component):
     """Keeps the nest in work and those that wait for it.
 
-    A nest comes as the words of its slot, one per cycle, and may be begun once it was committed. Of
+    A nest comes as the words of its slot, whole or in pieces of as many bits as ``config`` decodes
+    in a cycle, one per cycle, and may be begun once it was committed. Of
     the nest in work, and of the start of the next one, a row can be read in every cycle.
 
     Parameters
@@ -85,7 +86,7 @@ class Nests(wiring.Component):
 
     Members
     -------
-    i : In(stream(64)), words of the slots; ready for all words of a slot or for none
+    i : In(stream(decoded_bits)), words of the slots; ready for all of a slot or for none
     commit : In(1), the slot whose words have all come is legal; ``pc``, ``tag`` : In, its place
     head : Out(stream(Head)), of the nest in work; it gives way to the next one with ``ready``,
         which also frees its place
@@ -119,7 +120,7 @@ class Nests(wiring.Component):
         frees = _Frees(config)
         super().__init__(
             {
-                "i": In(stream.Signature(unsigned(WORD_BITS))),
+                "i": In(stream.Signature(unsigned(config.decoded_bits))),
                 "commit": In(1),
                 "pc": In(32),
                 "tag": In(16),
@@ -141,18 +142,24 @@ class Nests(wiring.Component):
         m = Module()
         config = self._config
         word = self.i.payload
-        last_word = slot_words(NfuSlot) - 1
+        pieces = WORD_BITS // config.decoded_bits  # of a word
+        last_word = slot_words(NfuSlot) * pieces - 1
+        per_row = 2 * pieces
+
+        def place_of(layout, name: str) -> tuple[int, int, int]:
+            return _place(layout, name, config.decoded_bits)
 
         # Which word of which nest it is: two of the head, then two of each level.
         index = Signal(range(last_word + 1))
         bank = Signal(range(self.banks))
         used = Signal(range(self.banks + 1))
-        taken, of_head, second = Signal(), Signal(), Signal()
+        taken, of_head = Signal(), Signal()
+        number = Signal(range(per_row))  # of the word in its row
         begun, ended = Signal(), Signal()
         m.d.comb += [
             taken.eq(self.i.valid & self.i.ready),
-            of_head.eq(index < 2),
-            second.eq(index[0]),
+            of_head.eq(index < per_row),
+            number.eq(index),
             begun.eq(taken & (index == 0)),
             ended.eq(self.head.valid & self.head.ready),
             self.i.ready.eq((index != 0) | (used != self.banks)),
@@ -169,7 +176,7 @@ class Nests(wiring.Component):
         row = Signal(range(self.depth))
         level = Signal(range(ROWS))
         m.d.comb += [
-            level.eq(Mux(of_head, HEAD, (index >> 1) - 1)),
+            level.eq(Mux(of_head, HEAD, (index // per_row) - 1)),
             row.eq(Cat(level, bank)),
         ]
 
@@ -178,29 +185,26 @@ class Nests(wiring.Component):
         frees = _Frees(config)
         for name in ("nbin", "sb", "nbout", "bias"):
             m.submodules[f"{name}_moves"] = ram = Ram(shape=moves[name].shape, depth=self.depth)
-            stride, start = _place(Level, f"{name}_step"), _place(NfuSlot, name)
+            stride, start = place_of(Level, f"{name}_step"), place_of(NfuSlot, name)
+            from_start, from_stride = _bits(word, start), _bits(word, stride)
+            value = Signal(signed(17), name=f"{name}_move")
             m.d.comb += [
+                value.eq(Mux(of_head, Cat(from_start, C(0, 1)), Cat(from_stride, from_stride[-1]))),
                 ram.write_row.eq(row),
-                ram.write.eq(taken & (second == Mux(of_head, start[0], stride[0]))),
-                ram.write_data.eq(
-                    Mux(
-                        of_head,
-                        _saturated(Cat(_bits(word, start), C(0, 1)).as_signed(), ram.write_data),
-                        _saturated(_bits(word, stride).as_signed(), ram.write_data),
-                    )
-                ),
+                ram.write.eq(taken & (number == Mux(of_head, start[0], stride[0]))),
+                ram.write_data.eq(_saturated(value, ram.write_data)),
                 ram.read_row.eq(self.row),
                 ram.read.eq(self.read),
                 self.moves[name].eq(ram.read_data),
             ]
         for name, port in (("nbin", self.nbin_free), ("sb", self.sb_free)):
             m.submodules[f"{name}_frees"] = ram = Ram(shape=frees[name].shape, depth=self.depth)
-            inner, final = _place(Level, f"{name}_free"), _place(NfuSlot, f"{name}_free")
+            inner, final = place_of(Level, f"{name}_free"), place_of(NfuSlot, f"{name}_free")
             amount = Mux(of_head, _bits(word, final), _bits(word, inner))
             most = (1 << len(ram.write_data)) - 1
             m.d.comb += [
                 ram.write_row.eq(row),
-                ram.write.eq(taken & second),
+                ram.write.eq(taken & (number == Mux(of_head, final[0], inner[0]))),
                 ram.write_data.eq(Mux(amount > most, most, amount)),
                 ram.read_row.eq(self.free_row),
                 ram.read.eq(self.free_read),
@@ -209,11 +213,12 @@ class Nests(wiring.Component):
 
         # Counts, and in the head's row, at the end, which of them are one.
         m.submodules.counts = counts = Ram(shape=_Count, depth=self.depth)
-        count = _bits(word, _place(Level, "count"))
+        first = number == place_of(Level, "count")[0]
+        count = _bits(word, place_of(Level, "count"))
         single = Signal(LEVELS, reset_less=True)
         m.d.comb += [
             counts.write_row.eq(Mux(index == last_word, Cat(C(HEAD, 3), bank), row)),
-            counts.write.eq(taken & (~second | (index == last_word))),
+            counts.write.eq(taken & (first | (index == last_word))),
             counts.write_data.count.eq(Mux(index == last_word, single, count)),
             counts.write_data.two.eq(count == 2),
             counts.read_row.eq(self.row),
@@ -222,18 +227,19 @@ class Nests(wiring.Component):
             self.two.eq(counts.read_data.two),
             self.single.eq(counts.read_data.count),
         ]
-        with m.If(taken & ~second):
+        with m.If(taken & first):
             m.d.sync += single.eq(Cat(single, count == 1)[1:])
 
         # Heads.
         kept = Signal(_HEAD_BITS, reset_less=True)  # the first word's part that has no row
-        with m.If(begun):
-            m.d.sync += kept.eq(word)
+        for n in range(max(1, _HEAD_BITS // config.decoded_bits)):
+            with m.If(taken & (index == n)):
+                m.d.sync += kept[n * config.decoded_bits :][: config.decoded_bits].eq(word)
         m.submodules.heads = heads = Queue(shape=self._head, depth=max(2, self.banks))
         connect(m, heads.o, flipped(self.head))
         fixed = heads.i.payload
         for name in self._head.names:
-            place = _place(self._slot, name)
+            place = _place(self._slot, name, _HEAD_BITS)
             m.d.comb += Value.cast(fixed[name]).eq(_bits(kept, place))
         m.d.comb += [
             fixed.pc.eq(self.pc),
@@ -243,10 +249,10 @@ class Nests(wiring.Component):
         return m
 
 
-def _place(layout, name: str) -> tuple[int, int, int]:
-    """Where a field is: the word, its lowest bit there, its width."""
+def _place(layout, name: str, size: int) -> tuple[int, int, int]:
+    """Where a field is: the word of ``size`` bits, its lowest bit there, its width."""
     field = data.Layout.cast(layout)[name]
-    return field.offset // WORD_BITS, field.offset % WORD_BITS, field.width
+    return field.offset // size, field.offset % size, field.width
 
 
 def _bits(word: Value, place: tuple[int, int, int]) -> Value:

@@ -8,7 +8,7 @@ from ..memory.ram import Ram
 from ..memory.ring import wrapped
 from ..nfu.layouts import Control, Held, Op
 from .config import Config
-from .isa import LEVELS, WORD_BITS, ErrorCode, NfuIn, NfuOut, NfuSlot
+from .isa import LEVELS, ErrorCode, NfuIn, NfuOut, NfuSlot
 from .nests import HEAD, ROWS, Nests
 
 __all__ = ["QueuedNest", "Sequencer", "Step"]
@@ -62,7 +62,8 @@ class Sequencer(wiring.Component):
 
     Members
     -------
-    i : In(stream(64)), the words of NFU slots; it is ready for all words of a slot or for none
+    i : In(stream(decoded_bits)), the words of NFU slots, or pieces of them; it is ready for all of
+        a slot or for none
     commit : In, the slot whose words have all come is legal, and stands at ``nest_pc`` in the layer
         ``nest_tag``
     o : Out, stream of Step; combinational from the state, throughput one step per cycle
@@ -111,7 +112,7 @@ class Sequencer(wiring.Component):
         self._control = control or Control(config.nbout_rows, config.bias_rows)
         super().__init__(
             {
-                "i": In(stream.Signature(unsigned(WORD_BITS))),
+                "i": In(stream.Signature(unsigned(config.decoded_bits))),
                 "commit": In(1),
                 "nest_pc": In(32),
                 "nest_tag": In(16),

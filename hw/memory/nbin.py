@@ -11,7 +11,7 @@ from .ram import Ram
 from .ring import wrapped
 from .rotate import rotate_down, rotate_up
 
-__all__ = ["Nbin", "NbinWritePort"]
+__all__ = ["Nbin", "NbinLanePort", "NbinWritePort"]
 
 
 class NbinWritePort(wiring.Signature):
@@ -40,6 +40,33 @@ class NbinWritePort(wiring.Signature):
         )
 
 
+class NbinLanePort(wiring.Signature):
+    """Writes bytes that already stand in the lanes of their banks: for elements of 8 bits.
+
+    Parameters
+    ----------
+    elements : capacity of the ring
+    banks : banks of the ring
+    lanes : bytes of a word; bank n is written from lane n modulo ``lanes``
+
+    Members
+    -------
+    row : the row of the first element, in bank ``first``; banks below it are in the next row
+    enables : by bank, whether it is written
+    data : the lanes
+    """
+
+    def __init__(self, *, elements: int, banks: int, lanes: int):
+        super().__init__(
+            {
+                "row": Out(range(elements // banks)),
+                "first": Out(range(banks)),
+                "enables": Out(banks),
+                "data": Out(unsigned(8 * lanes)),
+            }
+        )
+
+
 class Nbin(wiring.Component):
     """NBin (paper section 5.1) as a ring in single-element banks.
 
@@ -64,10 +91,12 @@ class Nbin(wiring.Component):
     width : bits of an element
     ti : elements read together
     write_lanes : elements written together
+    in_lanes : they come in the lanes of their banks, for elements of 8 bits. What is written can
+        then be read in the next cycle
 
     Members
     -------
-    write : In(NbinWritePort)
+    write : In(NbinWritePort), or In(NbinLanePort)
     position : In(range(elements)), address of the first element to be read; the others follow,
         modulo the capacity
     read : In(1)
@@ -79,7 +108,10 @@ class Nbin(wiring.Component):
     read: Signal
     neurons: data.View
 
-    def __init__(self, *, elements: int, banks: int, width: int, ti: int, write_lanes: int):
+    def __init__(
+        self, *, elements: int, banks: int, width: int, ti: int, write_lanes: int,
+        in_lanes: bool = False,
+    ):  # fmt: skip
         if banks < 2 or banks & (banks - 1):
             raise ValueError(f"banks must be a power of two from 2 upwards, not {banks!r}")
         if banks < max(ti, write_lanes):
@@ -93,7 +125,11 @@ class Nbin(wiring.Component):
         self._elements, self._banks, self._width = elements, banks, width
         self._rows = elements // banks
         self._ti = ti
-        port = NbinWritePort(elements=elements, width=width, write_lanes=write_lanes)
+        self._in_lanes = in_lanes
+        if in_lanes:
+            port = NbinLanePort(elements=elements, banks=banks, lanes=write_lanes)
+        else:
+            port = NbinWritePort(elements=elements, width=width, write_lanes=write_lanes)
         super().__init__(
             {
                 "write": In(port),
@@ -120,9 +156,22 @@ class Nbin(wiring.Component):
         for bank in range(self._banks):
             banks.append(Ram(shape=unsigned(self._width), depth=self._rows))
             m.submodules[f"bank_{bank}"] = banks[-1]
-        self._append(m, banks)
+        if self._in_lanes:
+            self._write(m, banks)
+        else:
+            self._append(m, banks)
         self._read(m, banks)
         return m
+
+    def _write(self, m: Module, banks: list[Ram]):
+        rows = self._bank_rows(m, self.write.row, self.write.first, "next_row")
+        for bank, ram in enumerate(banks):
+            lane = bank % (len(self.write.data) // self._width)
+            m.d.comb += [
+                ram.write_row.eq(rows[bank]),
+                ram.write.eq(self.write.enables[bank]),
+                ram.write_data.eq(self.write.data.word_select(lane, self._width)),
+            ]
 
     def _append(self, m: Module, banks: list[Ram]):
         head = Signal(range(self._elements))

@@ -56,6 +56,14 @@ CORES = [
         MemorySettings(latency=2, bandwidth=4),
     ),
     (
+        Config(
+            name="engine-3x5-8bit", tn=3, ti=5, width=8, nbin_port=32, sb_port=32, nbout_port=32,
+            cp_port=32, shared_port=True, address_width=17, nfu3_lanes=1, engine=True,
+            **{**SMALL, "outstanding": 2, "queue": 1},
+        ),
+        MemorySettings(latency=9, bandwidth=4, stall=0.2),
+    ),
+    (
         Config(name="single", tn=1, ti=1, nbin_port=32, sb_port=32, nbout_port=32, **SMALL),
         MemorySettings(latency=10, bandwidth=12),
     ),

@@ -25,6 +25,7 @@ from hw.diannao.config import CONFIGS, Config, ConfigError
         ({"instruction_buffer": 1000}, "instruction_buffer must be a power of two"),
         ({"nfu2_stages": 0}, "nfu2_stages must be 1 to 16, not 0"),
         ({"nfu3_lanes": 5}, r"nfu3_lanes must be 0 or a divisor of tn \(16\), not 5"),
+        ({"engine": True}, "engine must be False without shared_port, not True"),
         ({"nfu3_multiplier": "lut"}, 'nfu3_multiplier must be empty, "dsp" or "array"'),
     ],
 )
