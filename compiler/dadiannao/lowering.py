@@ -1,5 +1,6 @@
 """From a quantised graph to the programs of all nodes."""
 
+from collections import Counter
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -413,8 +414,9 @@ class _Lowering:
                 maps.append(None)
                 continue
             where = CentralMap(
-                0, 0, images, height, width, placement.segments(root), pitch, held, self._config.ti
-            )
+                0, 0, images, height, width, placement.segments(root), pitch,
+                self._gap(root, len(held.columns) * pitch), held, self._config.ti,
+            )  # fmt: skip
             bank, base = space.take(where.size, 0 if avoid is None else 1 - avoid)
             where = replace(where, bank=bank, base=base)
             clear_border(self._emitters[node], where)
@@ -425,6 +427,33 @@ class _Lowering:
             for layer, _ in placement.readers(name)
         }
         self._homes[root] = _Home(maps, len(readers), len(placement.leaves(root)))
+
+    def _gap(self, root: str, row: int) -> int:
+        """Rows of the central memory to leave free behind each row of pixels, which takes ``row``.
+
+        Windows are read a column after the other. What follows the last block of a pixel is the
+        first one of the pixel below, or of the next column, and that should not be in the same
+        bank, which is busy.
+        """
+        banks, ti = self._config.central_banks, self._config.ti
+        steps: Counter[tuple[int, int]] = Counter()  # in rows of pixels and in blocks
+        for name in {root, *self._placement.leaves(root)}:
+            for layer, read in self._placement.readers(name):
+                if isinstance(layer, Conv | Pool):
+                    pool = isinstance(layer, Pool)
+                    below = (layer.kernel if pool else layer.weight.shape[2:])[0] - 1
+                    last = extent(self._placement.segments(read), ti) - 1
+                    steps[1, -last] += below
+                    steps[-below, self._pitch(root) - last] += 1
+
+        def met(gap: int) -> int:
+            return sum(
+                times
+                for (rows, blocks), times in steps.items()
+                if (rows * (row + gap) + blocks) % banks == 0
+            )
+
+        return min(range(banks), key=met)
 
     def _pitch(self, root: str) -> int:
         """Blocks per pixel, with those that tiles make beyond the tensor's."""

@@ -37,6 +37,7 @@ class CentralMap:
     segments : its channels; blocks may be filled up with neurons of no meaning, but every one of
         them has been written
     pitch : blocks from one pixel to the next
+    gap : blocks between the last pixel of a row and the first of the next one
     held : the pixels that there is a place for, those of zeros around the map included
     ti : neurons of a block
     """
@@ -48,6 +49,7 @@ class CentralMap:
     width: int
     segments: tuple[Segment, ...]
     pitch: int
+    gap: int
     held: Area
     ti: int
 
@@ -71,7 +73,7 @@ class CentralMap:
     @property
     def row_pitch(self) -> int:
         """Blocks from one row of pixels to the next."""
-        return len(self.held.columns) * self.pitch
+        return len(self.held.columns) * self.pitch + self.gap
 
     @property
     def image_pitch(self) -> int:

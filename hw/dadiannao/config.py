@@ -61,7 +61,8 @@ class NodeConfig:
     masks : entries of the table of tile masks, up to 256
     address_width : bits of an address in the host's memory
     bus_port : bits of the port to the host's memory
-    outstanding, burst, instruction_buffer, queue : see ``hw.diannao.config.Config``
+    outstanding, burst, instruction_buffer : see ``hw.diannao.config.Config``
+    queue : instructions that wait in front of each unit, 1 to 64
     nfu1_stages, nfu2_stages, nfu3_stages : pipeline registers of the three NFU stages
     clock_mhz : clock that times and rates are quoted for
     link_latency : cycles of a link between nodes
@@ -163,6 +164,7 @@ class NodeConfig:
             f"a divisor of a row's {self.row_bits} bits, at least 8",
         )
         check("masks", 1 <= self.masks <= 256, "1 to 256")
+        check("queue", 1 <= self.queue <= 64, "1 to 64")
         check("nbin_rows", 4 <= self.nbin_rows <= 4096, "4 to 4096")
         power_of_two("bus_port", 32, 1024)
         check(

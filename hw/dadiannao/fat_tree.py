@@ -14,7 +14,7 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 from ..bus.streams import Queue, Register
 from .config import NodeConfig
 
-__all__ = ["Broadcast", "BroadcastLayout", "Fork", "Gather", "Kind", "TileRowLayout"]
+__all__ = ["Broadcast", "BroadcastLayout", "Fork", "Gather", "Kind", "TileRowLayout", "height"]
 
 
 class Kind(enum.Enum, shape=1):
@@ -110,9 +110,9 @@ def _arity(tiles: int, arity: int) -> int:
     return tiles // below if tiles > arity else tiles
 
 
-def _height(tiles: int, arity: int) -> int:
-    """Levels of inner nodes above so many tiles."""
-    return 0 if tiles == 1 else 1 + _height(tiles // _arity(tiles, arity), arity)
+def height(tiles: int, arity: int) -> int:
+    """Levels of inner nodes above so many tiles, in a tree of that arity."""
+    return 0 if tiles == 1 else 1 + height(tiles // _arity(tiles, arity), arity)
 
 
 def _digits(tiles: int) -> int:
@@ -369,7 +369,7 @@ class _GatherNode(wiring.Component):
         digits = (below - 1).bit_length()
         child = self.order.payload[digits:]
         # As many orders wait here as go down and come back as rows in the meantime.
-        depth = 2 * _height(self._tiles, self._config.arity) + 4
+        depth = 2 * height(self._tiles, self._config.arity) + 4
         m.submodules.children = children = Queue(shape=unsigned(len(child)), depth=depth)
         m.submodules.fork = fork = Fork(shape=self.order.payload.shape(), count=1 + arity)
         connect(m, flipped(self.order), fork.i)

@@ -5,9 +5,11 @@ from collections.abc import Iterator, Sequence
 from hw.dadiannao.assembler import decode
 from hw.dadiannao.config import NodeConfig
 
+from ...memory import MemorySettings
 from ..program import MachineProgram
+from .fetch import Fetch, FetchPort
 from .network import NetworkModel
-from .timing import Latencies, NodeModel
+from .timing import NodeModel
 
 __all__ = ["MachineModel"]
 
@@ -15,17 +17,22 @@ __all__ = ["MachineModel"]
 class MachineModel:
     """Times of programs on the nodes of a machine that start together, without the host's.
 
+    Parameters
+    ----------
+    memory_latency : of the host's memory, from which programs are fetched
+
     Members
     -------
     nodes : models of the nodes
     network : of the mesh
     """
 
-    def __init__(self, config: NodeConfig, latencies: Latencies | None = None):
+    def __init__(self, config: NodeConfig, *, memory_latency: int = MemorySettings().latency):
+        self._config = config
+        self._memory_latency = memory_latency
         self.network = NetworkModel(config)
         self.nodes = [
-            NodeModel(config, latencies, number=number, network=self.network)
-            for number in range(config.nodes)
+            NodeModel(config, number=number, network=self.network) for number in range(config.nodes)
         ]
 
     def run(self, program: MachineProgram, *, together: bool = False) -> int:
@@ -42,29 +49,36 @@ class MachineModel:
         ValueError
             If nodes wait for rows that nobody sends.
         """
+        fetches = [Fetch(self._config, address, len(words)) for address, words in program.nodes]
         runs = [
-            node.execute(decode(words))
-            for node, (_, words) in zip(self.nodes, program.nodes, strict=True)
+            node.execute(decode(words), fetch)
+            for node, fetch, (_, words) in zip(self.nodes, fetches, program.nodes, strict=True)
         ]
-        self._advance([_first(*each) for each in zip(runs, program.begin, strict=True)])
+        port = FetchPort(fetches, self._memory_latency)
+        self._advance([_first(*each) for each in zip(runs, program.begin, strict=True)], port)
         begins = [node.end for node in self.nodes]
         if together:
-            for node in self.nodes:
-                node.now = max(begins)
             begins = [max(begins)]
-        self._advance(runs)
+        for node, fetch in zip(self.nodes, fetches, strict=True):
+            node.wait(max(begins) if together else 0)
+            fetch.start(node.now)
+        self._advance(runs, port)
         return max(node.end for node in self.nodes) - min(begins)
 
-    def _advance(self, runs: Sequence[Iterator[bool]]) -> None:
+    def _advance(self, runs: Sequence[Iterator[bool]], port: FetchPort) -> None:
         """Go on with all nodes to the ends of ``runs``."""
         going = dict(enumerate(runs))
         waiting: set[int] = set()
         while going:
             ready = going.keys() - waiting
-            if not ready:
+            # What happens first takes a link, or the port, first.
+            number = min(ready, key=lambda n: (self.nodes[n].now, n), default=None)
+            asked = port.request
+            if asked is not None and (number is None or asked <= self.nodes[number].now):
+                waiting.discard(port.serve())
+                continue
+            if number is None:
                 raise ValueError(f"nodes {sorted(waiting)} wait for rows that nobody sends")
-            # What happens first takes a link first.
-            number = min(ready, key=lambda n: (self.nodes[n].now, n))
             try:
                 done = next(going[number])
             except StopIteration:

@@ -29,6 +29,7 @@ TINY = CONFIGS["dadiannao-tiny"]
         ({"drop": 4, "aggregate": True}, "aggregate must be false, as drop is not 0, not True"),
         ({"training": True}, "training must be false without aggregate, not True"),
         ({"queue": True}, "queue must be of type int, not True"),
+        ({"queue": 0}, "queue must be 1 to 64, not 0"),
     ],
 )
 def test_refuses(changes, message):
