@@ -269,7 +269,7 @@ class NodeModel:
             self._writes.append((slot, taken))
             self._ordered = taken + prod(level.count for level in slot.levels)
             self._write()
-            return max(taken, self._ordered - self._config.queue) if self._writes else taken
+            return taken
         if isinstance(slot, Send):
             return self._send(slot, start)
         if isinstance(slot, Load) and slot.op == LoadOp.CLEAR:
@@ -290,9 +290,8 @@ class NodeModel:
         gaps = np.full(len(banks), self._config.trunk_beats)
         for distance in range(1, min(restore, len(banks) - 1) + 1):
             same = banks[distance:] == banks[:-distance]
-            gaps[:-1][distance - 1 :][same] = np.maximum(
-                gaps[:-1][distance - 1 :][same], restore + 2 - distance
-            )
+            last = gaps[distance - 1 : -1]
+            last[same] = np.maximum(last[same], restore + 2 - distance)
         return gaps
 
     # Neurons to the tiles
@@ -338,6 +337,7 @@ class NodeModel:
                 tile.ready = max(tile.ready + int(pace[0]), begin) + int(pace[-1] - pace[0]) + 1
                 tile.done.append(tile.ready - 1)
             return taken
+        assert self._nest is None, "a nest comes before all rows of the one before"
         self._nest, self._dispatched = nest, begin
         self.active[tag] = self.active.get(tag, 0) + nest.steps
         self._go()
