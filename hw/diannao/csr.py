@@ -49,7 +49,8 @@ COUNTERS = {
     "BYTES_NBOUT": "bytes written from NBout",
     "BYTES_CP": "bytes of instructions read",
 }
-"""The 64-bit counters; start sets them to 0. A core without ``counters`` has only CYCLES."""
+"""The 64-bit counters; start sets them to 0. A core without ``counters`` has only CYCLES, and no
+register TAG."""
 
 _CYCLES_ALONE = 40
 """Bits of CYCLES in a core that has no other counter: hours."""
@@ -171,6 +172,9 @@ def _counters(config: Config) -> list[str]:
 
 def _counter_registers(config: Config) -> list[Register]:
     registers = []
+    if config.counters:
+        layer = Field("tag", "tag of the layer in the NFU", 0, 16)
+        registers.append(Register("TAG", 0x068, "what the core works on", (layer,)))
     for n, name in enumerate(_counters(config)):
         doc = COUNTERS[name]
         offset = _COUNTERS_OFFSET + 8 * n
@@ -234,8 +238,6 @@ def register_map(config: Config) -> RegisterMap:
                 Field("done", "the program has ended", 0, 1, event),
                 Field("error", "the program has failed", 1, 1, event),
             )),
-            Register("TAG", 0x068, "what the core works on",
-                     (Field("tag", "tag of the layer in the NFU", 0, 16),)),
             *_counter_registers(config),
         ]
     )  # fmt: skip
@@ -300,7 +302,7 @@ After an error or a soft reset, `busy` stays 1 until nothing is outstanding on t
 
 Counters have 64 bits and start at 0 with each program. A read of a `_LO` register keeps the upper
 half of that counter for the following read of `_HI`. A core without `counters` has only CYCLES, of
-{_CYCLES_ALONE} bits.
+{_CYCLES_ALONE} bits, and no TAG.
 
 {register_map(Config(address_width=64)).markdown()}"""
 
@@ -417,7 +419,6 @@ class Csr(wiring.Component):
             r.status.draining.eq(self.draining),
             r.error.code.eq(code),
             r.error_pc.pc.eq(pc),
-            r.tag.tag.eq(self.events.tag),
             r.irq_status.done_set.eq(self.finished),
             r.irq_status.error_set.eq(self.error),
             self.irq.eq(
@@ -464,7 +465,7 @@ class Csr(wiring.Component):
             "BYTES_CP": self.cp_bytes,
         }
         upper = Signal(32)
-        m.d.comb += counters.clear.eq(self.start)
+        m.d.comb += [counters.clear.eq(self.start), r.tag.tag.eq(self.events.tag)]
         for n, name in enumerate(COUNTERS):
             low, high = (getattr(r, f"{name}_{half}".lower()) for half in ("LO", "HI"))
             offset = register_map(self._config)[f"{name}_LO"].offset

@@ -6,14 +6,14 @@ from amaranth.hdl import C, Cat, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
-from ..bus.streams import Queue
+from ..bus.streams import Queue, Register
 from ..memory.ram import Ram
 from ..program.fields import is_reserved
 from .config import Config
 from .fields import slot_words
 from .isa import LEVELS, WORD_BITS, Level, NfuSlot
 
-__all__ = ["HEAD", "ROWS", "Head", "Moves", "Nests"]
+__all__ = ["HEAD", "ROWS", "Count", "Head", "Moves", "Nests", "is_two"]
 
 ROWS = 8
 """Rows that a nest has in the memories: its levels, and one more."""
@@ -65,11 +65,22 @@ class _Frees(data.StructLayout):
         super().__init__({"nbin": range(config.nbin_elements + 2), "sb": range(config.sb_rows + 2)})
 
 
-class _Count(data.Struct):
-    """A level's iterations, and whether they are two. In row HEAD: which levels have only one."""
+class Count(data.StructLayout):
+    """A number of iterations and, unless ``config`` has an engine, whether they are two.
 
-    count: unsigned(16)
-    two: unsigned(1)
+    That is known early then; but a block RAM of a small FPGA has 16 bits.
+    """
+
+    def __init__(self, config: Config):
+        early = {} if config.engine else {"two": unsigned(1)}
+        super().__init__({"count": unsigned(16), **early})
+
+
+def is_two(iterations: data.View) -> Value:
+    """Whether a ``Count`` is two."""
+    if "two" in dict(iterations.shape()):
+        return iterations.two
+    return iterations.count == 2
 
 
 class Nests(wiring.Component):
@@ -212,7 +223,7 @@ class Nests(wiring.Component):
             ]
 
         # Counts, and in the head's row, at the end, which of them are one.
-        m.submodules.counts = counts = Ram(shape=_Count, depth=self.depth)
+        m.submodules.counts = counts = Ram(shape=Count(config), depth=self.depth)
         first = number == place_of(Level, "count")[0]
         count = _bits(word, place_of(Level, "count"))
         single = Signal(LEVELS, reset_less=True)
@@ -220,11 +231,11 @@ class Nests(wiring.Component):
             counts.write_row.eq(Mux(index == last_word, Cat(C(HEAD, 3), bank), row)),
             counts.write.eq(taken & (first | (index == last_word))),
             counts.write_data.count.eq(Mux(index == last_word, single, count)),
-            counts.write_data.two.eq(count == 2),
+            *([] if config.engine else [counts.write_data.two.eq(count == 2)]),
             counts.read_row.eq(self.row),
             counts.read.eq(self.read),
             self.count.eq(counts.read_data.count),
-            self.two.eq(counts.read_data.two),
+            self.two.eq(is_two(counts.read_data)),
             self.single.eq(counts.read_data.count),
         ]
         with m.If(taken & first):
@@ -235,17 +246,26 @@ class Nests(wiring.Component):
         for n in range(max(1, _HEAD_BITS // config.decoded_bits)):
             with m.If(taken & (index == n)):
                 m.d.sync += kept[n * config.decoded_bits :][: config.decoded_bits].eq(word)
-        m.submodules.heads = heads = Queue(shape=self._head, depth=max(2, self.banks))
-        connect(m, heads.o, flipped(self.head))
-        fixed = heads.i.payload
+        waiting = Signal(self._head)
         for name in self._head.names:
             place = _place(self._slot, name, _HEAD_BITS)
-            m.d.comb += Value.cast(fixed[name]).eq(_bits(kept, place))
-        m.d.comb += [
-            fixed.pc.eq(self.pc),
-            fixed.tag.eq(self.tag),
-            heads.i.valid.eq(self.commit),
-        ]
+            m.d.comb += Value.cast(waiting[name]).eq(_bits(kept, place))
+        if self.banks == 2:
+            # The one nest that waits can stay where it came.
+            m.submodules.heads = heads = Register(shape=self._head)
+            pc, tag = Signal.like(self.pc, reset_less=True), Signal.like(self.tag, reset_less=True)
+            with m.If(self.commit):
+                m.d.sync += [pc.eq(self.pc), tag.eq(self.tag), heads.i.valid.eq(1)]
+            with m.Elif(heads.i.ready):
+                m.d.sync += heads.i.valid.eq(0)
+            m.d.comb += [waiting.pc.eq(pc), waiting.tag.eq(tag)]
+        else:
+            m.submodules.heads = heads = Queue(shape=self._head, depth=self.banks)
+            m.d.comb += [
+                heads.i.valid.eq(self.commit), waiting.pc.eq(self.pc), waiting.tag.eq(self.tag)
+            ]  # fmt: skip
+        m.d.comb += heads.i.payload.eq(waiting)
+        connect(m, heads.o, flipped(self.head))
         return m
 
 

@@ -1,5 +1,7 @@
 """Operand fetch: from a step's addresses to the neurons and synapses that NFU-1 takes."""
 
+from typing import Any
+
 from amaranth.hdl import Module, Mux, Signal, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
@@ -24,8 +26,9 @@ class OperandFetch(wiring.Component):
     later than NBin's, so that neurons and synapses leave their memories' output registers together
     and a row of synapses never needs a register of its own.
 
-    Latency 3 cycles, throughput one step per cycle. Ring space is freed in the cycle in which the
-    memory takes the address: what the loader writes afterwards cannot reach that read.
+    Latency 3 cycles (2 in a core with ``engine``, which has no register in the first stage),
+    throughput one step per cycle. Ring space is freed in the cycle in which the memory takes the
+    address: what the loader writes afterwards cannot reach that read.
 
     Members
     -------
@@ -74,7 +77,7 @@ class OperandFetch(wiring.Component):
         m.d.comb += [advance.eq(~self.o.valid | self.o.ready), self.i.ready.eq(advance)]
 
         # Address: the offset from the tail becomes a place in the ring.
-        step = Signal(Step(config), reset_less=True)
+        step: Any = Signal(Step(config), reset_less=True)
         step_valid = Signal()
         nbin_sum = Signal(range(2 * config.nbin_elements))
         sb_sum = Signal(range(2 * config.sb_rows))
@@ -105,10 +108,13 @@ class OperandFetch(wiring.Component):
             self.o.p.row.eq(self.synapses),
         ]
 
+        if config.engine:
+            m.d.comb += [step.eq(self.i.p), step_valid.eq(self.i.valid)]
+        else:
+            with m.If(advance):
+                m.d.sync += [step.eq(self.i.p), step_valid.eq(self.i.valid)]
         with m.If(advance):
             m.d.sync += [
-                step.eq(self.i.p),
-                step_valid.eq(self.i.valid),
                 bank_control.eq(step.control),
                 bank_valid.eq(step_valid),
                 self.row.eq(sb_row),

@@ -1,6 +1,8 @@
 """NFU sequencer: runs the loop nest of one NFU slot, one step per cycle."""
 
-from amaranth.hdl import C, Cat, Module, Mux, Signal, signed, unsigned
+from typing import Any
+
+from amaranth.hdl import C, Cat, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
@@ -9,7 +11,7 @@ from ..memory.ring import wrapped
 from ..nfu.layouts import Control, Held, Op
 from .config import Config
 from .isa import LEVELS, ErrorCode, NfuIn, NfuOut, NfuSlot
-from .nests import HEAD, ROWS, Nests
+from .nests import HEAD, ROWS, Count, Nests, is_two
 
 __all__ = ["QueuedNest", "Sequencer", "Step"]
 
@@ -248,7 +250,7 @@ class Sequencer(wiring.Component):
             moved = Signal.like(place, name=f"{name}_moved")
             m.d.comb += moved.eq(base + moves[name])
             with m.If(move):
-                m.d.sync += [place.eq(moved), outside[name].eq((moved < least) | (moved > most))]
+                m.d.sync += [place.eq(moved), outside[name].eq(_is_outside(moved, least, most))]
         with m.If(issue):
             m.d.sync += [
                 nbin_tail.eq(wrapped(nbin_tail + nbin_free, capacity)),
@@ -328,20 +330,24 @@ class Sequencer(wiring.Component):
 
         What is left of a level is counted in a memory, from the level's second iteration on.
         """
-        left = Ram(shape=data.StructLayout({"count": 16, "two": 1}), depth=ROWS)
+        count = Count(self._config)
+        left = Ram(shape=count, depth=ROWS)
         m.submodules.left = left
         # The memory does not show what was written in the cycle before.
-        recent = Signal(17, reset_less=True)
+        recent: Any = Signal(count, reset_less=True)
         repeated = Signal(reset_less=True)
-        fresh, now, less = Signal(), Signal(17), Signal(17)
+        fresh = Signal()
+        now: Any = Signal(count)
+        less: Any = Signal(count)
         m.d.comb += [
             fresh.eq(at_zero.bit_select(advancing, 1)),
-            now.eq(Mux(repeated, recent, left.read_data)),
-            less[:16].eq(now[:16] - 1),
+            now.eq(Mux(repeated, recent.as_value(), left.read_data.as_value())),
+            less.count.eq(now.count - 1),
         ]
         with m.If(fresh):
             m.d.comb += now.eq(Cat(nests.count, nests.two))
-        m.d.comb += less[16].eq(now[:16] == 3)
+        if "two" in dict(count):
+            m.d.comb += less.two.eq(now.count == 3)
         m.d.comb += [
             left.write_row.eq(advancing),
             left.write.eq(issue),
@@ -353,4 +359,10 @@ class Sequencer(wiring.Component):
             m.d.sync += recent.eq(less)
         with m.If(nests.free_read):
             m.d.sync += repeated.eq(~starting & (nests.free_row[:3] == advancing))
-        return now[16]
+        return is_two(now)
+
+
+def _is_outside(place: Signal, least: int, most: int) -> Value:
+    if least == 0 and not most & (most + 1):
+        return place[most.bit_length() :].any()
+    return (place < least) | (place > most)

@@ -94,11 +94,12 @@ class Supervisor(wiring.Component):
     def elaborate(self, platform):
         m = Module()
 
-        without_progress = Signal(32)
-        m.d.sync += without_progress.eq(
-            Mux(self.progress | ~self.busy, 0, without_progress + self.watchdog.any())
-        )
-        expired = self.watchdog.any() & (without_progress >= self.watchdog)
+        # Counts down from -1: the complement of the cycles without progress, so that the limit is
+        # compared by an addition.
+        counted = Signal(32, init=-1)
+        m.d.sync += counted.eq(Mux(self.progress | ~self.busy, -1, counted - self.watchdog.any()))
+        below = (self.watchdog + counted)[32]
+        expired = self.watchdog.any() & ~below
 
         with m.FSM():
             with m.State("IDLE"), m.If(self.start):

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from amaranth.hdl import C, Cat, Module, Mux, Signal, Value, unsigned
-from amaranth.lib import enum, stream, wiring
+from amaranth.hdl import C, Cat, Module, Mux, Signal, Value, ValueLike, unsigned
+from amaranth.lib import data, enum, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ...bus.axi import Burst, ReadWritePort
@@ -71,10 +71,11 @@ class Engine(wiring.Component):
     a multiple of ``burst_size`` at the latest; so it never crosses 4 KiB. It is asked for when
     there is room for all of it, or cut to the room that there is in NBin.
 
-    Timing: 8 cycles for a burst and as long as AR or AW takes, and 1 more for NBin, which is
-    compared with the room; 3 for each further row of SB in it; 1 for each row of NBout that it
-    needs. When a run has ended, 7 cycles to the next one, and 2 to 7 more for each loop around it
-    that advances.
+    Timing: a burst takes 8 cycles, and more if AR or AW waits; 1 more for NBin, to compare it with
+    the room, 3 for each further row of SB, and 1 or more for the rows of NBout that it needs. From
+    the end of a run to the next one it is 7 cycles, 11 if the middle loop advances, 15 for the
+    outer one. To begin a slot takes 10 cycles (SB: 11), to end it 7, and a skip 3 and then 9 for
+    each piece for which there is room.
 
     Parameters
     ----------
@@ -229,8 +230,9 @@ class Engine(wiring.Component):
         def reads(row):
             m.d.comb += [read_row.eq(row), read.eq(1)]
 
-        def writes(row, one: _First, other: _Second):
-            m.d.comb += [write_row.eq(row), write.eq(1)]
+        def writes(row, one: _First, other: _Second, unless: ValueLike = 0):
+            # What is written must not wait for whether it is.
+            m.d.comb += [write_row.eq(row), write.eq(~Value.cast(unless).any())]
             adds(one, other)
 
         is_cp, is_sb, is_nbin, is_nbout = (
@@ -417,11 +419,11 @@ class Engine(wiring.Component):
                     reads(Row.LEFT_0)
                     m.next = "GATHER"
             with m.State("GATHER"):
+                writes(Row.LEFT_0, _First.ONES, _Second.READ, unless=last_one)
                 with m.If(last_one):
                     m.d.sync += p.eq(r)
                     m.next = "SEND"
                 with m.Else():
-                    writes(Row.LEFT_0, _First.ONES, _Second.READ)
                     m.d.comb += claim_row.eq(1)
                     reads(Row.RUN)
                     m.next = "LENGTHEN"
@@ -496,8 +498,8 @@ class Engine(wiring.Component):
                 reads(left)
                 m.next = "COUNT"
             with m.State("COUNT"):
+                writes(left, _First.ONES, _Second.READ, unless=last_one)
                 with m.If(~last_one):
-                    writes(left, _First.ONES, _Second.READ)
                     reads(Mux(follows, Row.NEXT, start))
                     m.next = "STRIDE"
                 with m.Elif(n == 2):
@@ -636,24 +638,25 @@ class Engine(wiring.Component):
             self.free.eq(~write),
             value.eq(Mux(write, total, part.data)),
         ]
-        for half in range(-(-row_bits(config) // HALF_BITS)):
-            bits = slice(half * HALF_BITS, min((half + 1) * HALF_BITS, row_bits(config)))
-            ram = Ram(shape=unsigned(bits.stop - bits.start), depth=rows(config))
-            m.submodules[("low", "high")[half]] = ram
-            m.d.comb += [
-                ram.write_row.eq(
-                    Mux(
-                        write,
-                        row_number(config, client, own, write_row),
-                        row_number(config, part.client, theirs, part.row),
-                    )
-                ),
-                ram.write.eq(write | (self.write & part.halves[half])),
-                ram.write_data.eq(value[bits]),
-                ram.read_row.eq(row_number(config, client, own, read_row)),
-                ram.read.eq(read),
-                shown[bits].eq(ram.read_data),
-            ]
+        width = row_bits(config)
+        m.submodules.slots = ram = Ram(
+            shape=data.ArrayLayout(unsigned(1), width), depth=rows(config), granularity=1
+        )
+        chosen = Cat(part.halves[0].replicate(HALF_BITS), part.halves[1].replicate(HALF_BITS))
+        m.d.comb += [
+            ram.write_row.eq(
+                Mux(
+                    write,
+                    row_number(config, client, own, write_row),
+                    row_number(config, part.client, theirs, part.row),
+                )
+            ),
+            ram.write.eq(Mux(write, -1, Mux(self.write, chosen, 0))),
+            ram.write_data.eq(value),
+            ram.read_row.eq(row_number(config, client, own, read_row)),
+            ram.read.eq(read),
+            shown.eq(ram.read_data.as_value()),
+        ]
         return shown
 
     def _slots(self, m: Module) -> tuple[list[Value], Value]:

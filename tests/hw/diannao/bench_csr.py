@@ -164,7 +164,8 @@ async def status_and_interrupt(dut):
     assert await driver.read("STATUS") == idle | {"busy": 1, "draining": 1}
     dut.busy.value = dut.draining.value = 0
     dut.events.value = Events.const({"tag": 0xBEEF, "active": 0, "stall": Stall.IDLE}).as_bits()
-    assert await driver.read("TAG") == {"tag": 0xBEEF}
+    if CONFIG.counters:
+        assert await driver.read("TAG") == {"tag": 0xBEEF}
 
     # A program ends: seen with the interrupt disabled, enabled, cleared.
     await driver.pulse(finished=1)
