@@ -17,3 +17,11 @@ PARAMETERS = {
 def test_mesh(bench, name):
     parameters = PARAMETERS[name]
     bench(Mesh(config=mesh_config(parameters)), "mesh", "tests.hw.mesh.bench_mesh", parameters)
+
+
+@pytest.mark.slow
+def test_long_traffic(bench, simulator):
+    """Rounds of random packets, pauses and held links; ``scripts/soak_mesh.py`` has more."""
+    parameters = PARAMETERS["3x2"]
+    bench(Mesh(config=mesh_config(parameters)), "mesh", "tests.hw.mesh.bench_soak",
+          parameters | {"rounds": {"verilator": 20, "icarus": 3}[simulator]})  # fmt: skip
