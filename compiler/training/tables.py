@@ -53,6 +53,7 @@ def activation(name: str, frac: int, width: int) -> Table:
     dense = np.sqrt(np.abs(np.gradient(np.gradient(_curve(x, name), x), x)))
     share = np.cumsum(dense) / dense.sum()
     points = np.interp(np.linspace(0, 1, _PARTS + 1), share, x)
+    points = (points - points[::-1]) / 2  # one of them is 0, where a tanh must be exactly 0
     points[0], points[-1] = -most, most
 
     def limited(at: np.ndarray) -> np.ndarray:

@@ -58,7 +58,7 @@ def train_command(
         Path | None, typer.Option("--report", metavar="FILE.json", help="The epochs, for machines.")
     ] = None,
 ) -> None:
-    """Train a model in fixed point on a DaDianNao node, or in its golden model."""
+    """Train a model in fixed point on a DaDianNao machine, or in its golden model."""
     for path in (output, report):
         if path is not None:
             check_writable(path)

@@ -183,6 +183,8 @@ def test_tables(name, width):
     y = evaluate(scaled, tables.activation(name, frac, width))
     assert np.abs(y * 2.0**-frac - curve).max() < 0.01
     assert y[0] == (0 if name == "Sigmoid" else -1 << frac)
+    zero = evaluate(np.zeros(1, dtype=np.int64), tables.activation(name, frac, width))
+    assert zero[0] == (1 << frac - 1 if name == "Sigmoid" else 0)
     g = evaluate(y, tables.derivative(name, frac, width))
     assert np.abs(g * 2.0**-frac - slope).max() < 0.02
     assert g[0] == g[-1] == 0
@@ -257,10 +259,6 @@ def test_rtl(model, shape, outputs, width):
         ({"rate": 0.0}, "rate must be more than 0"),
         ({"loss": "hinge"}, "loss must be one of"),
         ({"target": "isa", "config": "dadiannao-tiny"}, "dadiannao-tiny cannot train"),
-        (
-            {"target": "isa", "config": TINY.replace(rows=2)},
-            "has 2 nodes, and training runs on one",
-        ),
         ({"target": "isa", "config": "diannao-8x8"}, "is no DaDianNao machine"),
         ({"target": "isa", "config": TINY.replace(sb_rows=64)}, "SB rows"),
         ({"loss": "squared-error"}, "labels must have the shape"),
@@ -359,6 +357,52 @@ def test_normalisation_on_a_machine(width):
 def test_normalisation_that_is_refused(attributes, message):
     with pytest.raises(UserError, match=message):
         read_model(normalised(**attributes), FORMATS[32])
+
+
+@pytest.mark.parametrize(
+    ("mesh", "model", "shape", "width"),
+    [
+        ((2, 1), normalised(), (2, 6, 8), 32),
+        ((2, 2), perceptron((9, 13, 4), "Sigmoid"), (9,), 32),
+        ((1, 3), perceptron((9, 13, 4), "Tanh"), (9,), 16),
+        pytest.param((2, 2), normalised(), (2, 6, 8), 16, marks=pytest.mark.slow),
+    ],
+    ids=["2x1", "2x2", "1x3-16", "2x2-16"],
+)
+def test_several_nodes(mesh, model, shape, width):
+    """Nodes share the outputs of layers: every weight as in golden."""
+    config = TINY.replace(rows=mesh[0], columns=mesh[1], tiles=2, sb_rows=1024)
+    rng = np.random.default_rng(width)
+    x, labels = rng.normal(size=(2, *shape)), rng.integers(0, 4, 2)
+    found = [
+        _weights(
+            diannao.train(
+                model, x, labels, epochs=2, batch=1, rate=0.3, width=width, target=target,
+                config=config,
+            ).model
+        )
+        for target in ("golden", "isa")
+    ]  # fmt: skip
+    for name, value in found[0].items():
+        np.testing.assert_array_equal(found[1][name], value)
+
+
+@pytest.mark.slow
+def test_rtl_of_two_nodes():
+    rng = np.random.default_rng(0)
+    for model, shape in ((normalised(), (2, 6, 8)), (perceptron((9, 13, 4), "Sigmoid"), (9,))):
+        x, labels = rng.normal(size=(2, *shape)), rng.integers(0, 4, 2)
+        found = [
+            _weights(
+                diannao.train(
+                    model, x, labels, epochs=1, batch=1, rate=0.3, target=target,
+                    config=SMALL.replace(rows=2, tiles=2),
+                ).model
+            )
+            for target in ("golden", "verilator")
+        ]  # fmt: skip
+        for name, value in found[0].items():
+            np.testing.assert_array_equal(found[1][name], value)
 
 
 def _cli(monkeypatch, *arguments) -> int:

@@ -1,4 +1,4 @@
-"""Programs that train a network on a node."""
+"""Programs that train a network on a machine."""
 
 from .programs import TrainingPrograms, lower_training
 

@@ -108,6 +108,8 @@ class Span:
 class Matrix:
     """Synapses in SB: tile t has the outputs of ``groups`` blocks after each other.
 
+    Tiles are counted through all nodes.
+
     A row of SB belongs to such a block and to one of the inputs; joined, the second span is in the
     second halves of the same rows.
 

@@ -72,8 +72,8 @@ class NormalisePlan:
     """Local response normalisation.
 
     All that it computes is in the same central memory, in maps without halo: ``copy`` of its
-    inputs, ``factors``, ``change`` and ``scratch``. From ``delta`` to ``factors``, from there to
-    ``change`` and from there to ``copy`` it is equally far, as ``programs`` needs it.
+    inputs, ``factors``, ``change``, ``scratch`` and ``between``. From ``delta`` to ``factors``,
+    from there to ``change`` and from there to ``copy`` it is equally far, as ``programs`` needs it.
 
     Parameters
     ----------
@@ -96,6 +96,7 @@ class NormalisePlan:
     change: Map
     copy: Map
     scratch: Map
+    between: Map
 
 
 class Plan:
@@ -121,11 +122,6 @@ class Plan:
             raise UserError(
                 f"{config.name} cannot train: set aggregate=true and training=true, or take "
                 "dadiannao-training"
-            )
-        if config.nodes != 1:
-            raise UserError(
-                f"{config.name} has {config.nodes} nodes, and training runs on one: set rows=1 and "
-                "columns=1"
             )
         self.lanes = config.ti // self.halves
         self.central = [0, 0]
@@ -178,7 +174,8 @@ class Plan:
         return placed
 
     def _matrix(self, blocks: int, inputs: int) -> Matrix:
-        matrix = Matrix.place(self.sb_rows, blocks, inputs, self.config.tiles, self.halves)
+        tiles = self.config.tiles * self.config.nodes
+        matrix = Matrix.place(self.sb_rows, blocks, inputs, tiles, self.halves)
         self.sb_rows += matrix.rows
         return matrix
 
@@ -226,8 +223,8 @@ class Plan:
 
     def _normalise(self, layer: Normalise, inputs: Map, outputs: Map) -> NormalisePlan:
         """The maps of a normalisation, and its synapses, which never change."""
-        delta, factors, change, copy, scratch = (
-            self.map(_BACK, inputs.blocks, inputs.height, inputs.width) for _ in range(5)
+        delta, factors, change, copy, scratch, between = (
+            self.map(_BACK, inputs.blocks, inputs.height, inputs.width) for _ in range(6)
         )
         lanes = np.arange(inputs.blocks * self.lanes)
         distance = lanes[None, :] - lanes[:, None]
@@ -238,7 +235,7 @@ class Plan:
         sums, changes = (self._matrix(inputs.blocks, inputs.blocks) for _ in range(2))
         return NormalisePlan(
             layer, inputs, outputs, inside, around, sums, changes, delta, factors, change, copy,
-            scratch,
+            scratch, between,
         )  # fmt: skip
 
     def _backward(self) -> None:
@@ -277,8 +274,9 @@ class Plan:
     ) -> tuple[np.ndarray, np.ndarray]:
         """By outputs and by inputs, as LinearPlan has them.
 
-        Outputs that do not exist stay 0 whatever happens: a sigmoid of them begins at its lower
-        end, where it is flat, so that nothing ever comes back through it.
+        Outputs that do not exist stay 0 whatever happens, since the activation of 0 is 0. A sigmoid
+        of them begins at its lower end, where it is flat, so that nothing ever comes back
+        through it.
         """
         lanes = self.lanes
         outputs, channels, ky, kx = layer.weight.shape

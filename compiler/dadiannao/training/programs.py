@@ -1,8 +1,8 @@
-"""Programs that train a network on a node.
+"""Programs that train a network on a machine.
 
-Four programs share what is in the node's memories: ``setup`` loads synapses, tables and constants;
-``forward`` and ``backward`` alternate, a batch each; ``weights`` gives the synapses back. Numbers
-are joined if the network has twice the node's width.
+Four programs of each node share what is in its memories: ``setup`` loads synapses, tables and
+constants; ``forward`` and ``backward`` alternate, a batch each; ``weights`` gives the synapses
+back. Numbers are joined if the network has twice the node's width.
 
 The paper leaves open how a node finds the transposed weights, and where what an update needs comes
 from. Here:
@@ -18,9 +18,16 @@ from. Here:
 - The derivative is a table of the activation's result, so that no sums have to be kept.
 - Trained synapses come back as the outputs for neurons that are 1 in one place and 0 elsewhere,
   since nothing else leads out of SB.
+
+Several nodes share a layer's outputs as the tiles of a node do, and each has all neurons: what a
+matrix product makes, every node sends to all others. All else, which is place by place, each
+node does for itself. As no sum is spread, results do not depend on the number of nodes either.
+In a program a map is sent once, and only after all have done with what it held in the program
+before; so nobody need be asked whether it is free.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from itertools import product
 
 import numpy as np
@@ -28,15 +35,19 @@ import numpy as np
 from hw.arith.numbers import Table
 from hw.dadiannao.assembler import (
     NO_RUNS,
+    CopyLoop,
+    Instruction,
     Load,
     Loop,
     Read,
     RowLoop,
     Runs,
+    Send,
     Store,
     Tile,
     TileNest,
     Write,
+    copy_levels,
     encode,
     nest,
     row_levels,
@@ -78,15 +89,16 @@ class TrainingPrograms:
 
     def synapses(self, tensors: dict[str, np.ndarray]) -> list[tuple[np.ndarray, np.ndarray]]:
         """(outputs, channels, ky, kx) weights and (outputs,) biases of every layer."""
-        found, lanes, tiles = [], self.plan.lanes, self.plan.config.tiles
+        found, lanes, config = [], self.plan.lanes, self.plan.config
         for number, each in enumerate(self.plan.linears):
             raw, matrix = tensors[f"w{number}"], each.forward
             whole = np.zeros((matrix.blocks, lanes, matrix.inputs, lanes), dtype=np.int64)
             at = 0
-            for span in matrix.spans:
-                count = tiles * span.groups
+            for node, span in product(range(config.nodes), matrix.spans):
+                count = config.tiles * span.groups
                 part = raw[:, at : at + lanes * count].reshape(matrix.inputs, lanes, count, lanes)
-                whole[span.first : span.first + count] = part.transpose(2, 3, 0, 1)
+                first = span.first + node * count
+                whole[first : first + count] = part.transpose(2, 3, 0, 1)
                 at += lanes * count
             outputs, channels, ky, kx = each.layer.weight.shape
             flat = whole.reshape(matrix.blocks * lanes, -1)[:outputs]
@@ -109,34 +121,55 @@ def lower_training(
         If the node cannot train, or something is too small for the network.
     """
     plan = Plan(network, config, batch)
+
+    def backward(plan: Plan, node: int, memory: "_Memory") -> "_Backward":
+        return _Backward(plan, node, memory, shift)
+
     return TrainingPrograms(
-        _Setup(plan).program(), _Forward(plan).program(), _Backward(plan, shift).program(),
-        _Weights(plan).program(), plan,
+        _of_all_nodes(plan, _Setup), _of_all_nodes(plan, _Forward), _of_all_nodes(plan, backward),
+        _of_all_nodes(plan, _Weights), plan,
+    )  # fmt: skip
+
+
+@dataclass
+class _Memory:
+    """The host's, of the programs of all nodes: constants, and tensors by name."""
+
+    image: HostImage
+    inputs: dict[str, TensorLayout] = field(default_factory=dict)
+    outputs: dict[str, TensorLayout] = field(default_factory=dict)
+
+
+def _of_all_nodes(
+    plan: Plan, writer: Callable[[Plan, int, _Memory], "_Writer"]
+) -> MachineProgram:  # fmt: skip
+    config = plan.config
+    memory = _Memory(HostImage(config.bus_port // 8))
+    words = [encode(writer(plan, node, memory).program()) for node in range(config.nodes)]
+    image = memory.image
+    (address, first), *others = [(image.reserve(8 * len(each)), each) for each in words]
+    return MachineProgram(
+        config=config, words=first, address=address, others=others, image=image.pieces,
+        memory_size=image.cursor, inputs=memory.inputs, outputs=memory.outputs,
+        tensors=memory.inputs | memory.outputs,
     )  # fmt: skip
 
 
 class _Writer:
-    """What the programs have in common."""
+    """What the programs of a node have in common."""
 
-    def __init__(self, plan: Plan):
+    def __init__(self, plan: Plan, node: int, memory: _Memory):
         self.plan = plan
+        self.node = node
         self.config = plan.config
         self.formats = plan.network.formats
         self.joined = plan.halves == 2
-        self.emitter = Emitter(plan.config, 0, HostImage(plan.config.bus_port // 8))
-        self.inputs: list[TensorLayout] = []
-        self.outputs: list[TensorLayout] = []
+        self.memory = memory
+        self.emitter = Emitter(plan.config, node, memory.image)
 
-    def finish(self) -> MachineProgram:
-        emitter = self.emitter
-        words = encode(emitter.program())
-        address = emitter.host.reserve(8 * len(words))
-        tensors = {tensor.name: tensor for tensor in (*self.inputs, *self.outputs)}
-        return MachineProgram(
-            config=self.config, words=words, address=address, image=emitter.host.pieces,
-            memory_size=emitter.host.cursor, inputs={each.name: each for each in self.inputs},
-            outputs={each.name: each for each in self.outputs}, tensors=tensors,
-        )  # fmt: skip
+    def program(self) -> list[Instruction]:
+        """All instructions."""
+        raise NotImplementedError
 
     def begin(self) -> None:
         """Biases are not used as such: sums start at 0."""
@@ -152,13 +185,18 @@ class _Writer:
             )  # fmt: skip
             self.emitter.emit(tile=Tile(slot, self.emitter.all_tiles))
 
-    def images(self, name: str, shape: tuple[int, ...], place: Map) -> TensorLayout:
-        """A tensor in the host's memory, as ``place`` without its halo."""
+    def images(
+        self, tensors: dict[str, TensorLayout], name: str, shape: tuple[int, ...], place: Map
+    ) -> TensorLayout:
+        """A tensor in the host's memory, one of ``tensors``, as ``place`` without its halo."""
+        if name in tensors:  # another node's program has put it there
+            return tensors[name]
         row, size = self.config.row_bytes, self.formats.width // 8
         x = place.blocks * row
         y, image = place.width * x, place.height * place.width * x
         address = self.emitter.host.reserve(shape[0] * image)
-        return TensorLayout(name, shape, 0, address, (image, size, y, x), size)
+        tensors[name] = TensorLayout(name, shape, 0, address, (image, size, y, x), size)
+        return tensors[name]
 
     def load(self, tensor: TensorLayout, place: Map) -> None:
         """A tensor of ``images`` into its place."""
@@ -201,8 +239,9 @@ class _Writer:
     ) -> None:
         """``target = table(matrix x windows over source)``; the first window is at ``first``.
 
-        With ``bias``, the last block of inputs is the neuron that is always 1. ``shift`` are the
-        fraction bits of the synapses, if not those of the network's weights.
+        Behind it, every node has all of ``target``. With ``bias``, the last block of inputs is the
+        neuron that is always 1. ``shift`` are the fraction bits of the synapses, if not those of
+        the network's weights.
         """
         ti, emitter = self.config.ti, self.emitter
         everyone = [emitter.all_tiles]
@@ -236,11 +275,35 @@ class _Writer:
                 count = self.config.tiles * span.groups
                 write = Write(
                     bank=target.bank, burst=span.groups, tiles=emitter.all_tiles,
-                    address=target.at(image, y, x, span.first),
+                    address=target.at(image, y, x, span.first + self.node * count),
                     levels=row_levels([RowLoop(count=count, rows=1)]),
                 )  # fmt: skip
                 emitter.emit(read=read, tile=Tile(slot, emitter.all_tiles), write=write)
                 read = None
+        self.emitter.fence()
+        self.pass_on(matrix, target)
+
+    def pass_on(self, matrix: Matrix, target: Map) -> None:
+        """Send this node's blocks of ``target`` to all others, and wait for theirs."""
+        batch = self.plan.batch
+        for other in set(range(self.config.nodes)) - {self.node}:
+            for span in matrix.spans:
+                count = self.config.tiles * span.groups
+                loops = [
+                    CopyLoop(count=count, rows=1, to=1),
+                    CopyLoop(count=target.width, rows=target.x, to=target.x),
+                    CopyLoop(count=target.height, rows=target.y, to=target.y),
+                    CopyLoop(count=batch, rows=target.image, to=target.image),
+                ]
+                address = target.at(block=span.first + self.node * count)
+                self.emitter.emit(
+                    send=Send(
+                        bank=target.bank, to_bank=target.bank, node=other, address=address,
+                        to_address=address, levels=copy_levels(loops),
+                    )
+                )  # fmt: skip
+                self.emitter.expect(other, count * target.width * target.height * batch)
+        self.emitter.wait()
 
     def one_by_one(
         self,
@@ -302,7 +365,7 @@ class _Writer:
 
 
 class _Setup(_Writer):
-    def program(self) -> MachineProgram:
+    def program(self) -> list[Instruction]:
         """Synapses, tables, zeros around maps, and constants."""
         plan, emitter, config = self.plan, self.emitter, self.config
         emitter.load_synapses(
@@ -312,7 +375,8 @@ class _Setup(_Writer):
             emitter.load_synapses(emitter.all_tiles, first, np.concatenate(rows))
         for matrix, weights in plan.matrices:
             for tile in range(config.tiles):
-                rows = packed_rows(config, matrix, weights, tile, plan.halves)
+                each = self.node * config.tiles + tile
+                rows = packed_rows(config, matrix, weights, each, plan.halves)
                 emitter.load_synapses(1 << tile, matrix.first, rows)
         for bank, count in enumerate(plan.central):
             clear = row_levels([RowLoop(count=count, rows=1)])
@@ -329,18 +393,18 @@ class _Setup(_Writer):
                 load=Load(Runs(address, content.size), LoadOp.CENTRAL, bank=place.bank,
                           address=place.base, levels=levels)
             )  # fmt: skip
-        return self.finish()
+        return self.emitter.program()
 
 
 class _Forward(_Writer):
-    def program(self) -> MachineProgram:
+    def program(self) -> list[Instruction]:
         """Inputs to outputs."""
         plan = self.plan
         self.begin()
         first, last = plan.layers[0].inputs, plan.layers[-1].outputs
-        x = self.images("x", (plan.batch, *plan.network.shape), first)
-        y = self.images("y", (plan.batch, len(plan.linears[-1].layer.weight)), last)
-        self.inputs, self.outputs = [x], [y]
+        count = len(plan.linears[-1].layer.weight)
+        x = self.images(self.memory.inputs, "x", (plan.batch, *plan.network.shape), first)
+        y = self.images(self.memory.outputs, "y", (plan.batch, count), last)
         self.load(x, first)
         for each in plan.layers:
             self.emitter.fence()
@@ -356,13 +420,15 @@ class _Forward(_Writer):
                 each.outputs, each.layer.function or IDENTITY, bias=True,
             )  # fmt: skip
         self.emitter.fence()
+        if self.node:
+            return self.emitter.program()
         self.emitter.emit(
             store=Store(
                 Runs(y.address, plan.batch * last.image * self.config.row_bytes), bank=last.bank,
                 address=last.base, levels=row_levels(self.rows(last, plan.batch)),
             )
         )  # fmt: skip
-        return self.finish()
+        return self.emitter.program()
 
     def _pool(self, each: PoolPlan) -> None:
         source, target, ti = each.inputs, each.outputs, self.config.ti
@@ -394,23 +460,22 @@ class _Forward(_Writer):
         self.multiply(
             each.sums, each.scratch, (1, 1), (0, 0), (1, 1), each.factors, each.layer.power
         )
-        self.emitter.fence()
         self.products(each.copy, each.factors, each.outputs)
 
 
 class _Backward(_Writer):
-    def __init__(self, plan: Plan, shift: int):
-        super().__init__(plan)
+    def __init__(self, plan: Plan, node: int, memory: _Memory, shift: int):
+        super().__init__(plan, node, memory)
         formats = self.formats
         self._shift = formats.gradient + formats.activation - formats.weight + shift
 
-    def program(self) -> MachineProgram:
+    def program(self) -> list[Instruction]:
         """What the outputs are to change by, into the synapses."""
         plan = self.plan
         self.begin()
         last = plan.linears[-1]
-        delta = self.images("delta", (plan.batch, len(last.layer.weight)), last.delta)
-        self.inputs = [delta]
+        shape = plan.batch, len(last.layer.weight)
+        delta = self.images(self.memory.inputs, "delta", shape, last.delta)
         self.load(delta, last.delta)
         for number in reversed(range(len(plan.layers))):
             each = plan.layers[number]
@@ -424,7 +489,7 @@ class _Backward(_Writer):
                 self._normalise(each, target)
             else:
                 self._linear(each, target)
-        return self.finish()
+        return self.emitter.program()
 
     def _linear(self, each: LinearPlan, target: Map | None) -> None:
         if each.slope is not None and each.layer.derivative is not None:
@@ -453,12 +518,13 @@ class _Backward(_Writer):
         """Every SB row of input ``row``: the sum over positions of own blocks x a common one."""
         for span in matrix.spans:
             self.emitter.fence()  # both halves are in the same rows
+            mine = span.first + self.node * self.config.tiles * span.groups
             for group in range(span.groups):
                 pieces = self._pieces(each.outputs)
                 for number, (start, counts) in enumerate(pieces):
                     self._piece(
                         matrix.first + group * matrix.inputs + row, span.half,
-                        View(own.bank, own.address + span.first + group, own.x, own.y, own.image),
+                        View(own.bank, own.address + mine + group, own.x, own.y, own.image),
                         common, span.groups, start, counts, number == 0, number == len(pieces) - 1,
                     )  # fmt: skip
         self.emitter.fence()
@@ -543,13 +609,12 @@ class _Backward(_Writer):
         """
         ti = self.config.ti
         self.through(each.factors, each.layer.slope, each.scratch)
-        self.products(each.copy, each.scratch, each.change)
-        self.products(each.delta, each.change, each.scratch)
+        self.products(each.copy, each.scratch, each.between)
+        self.products(each.delta, each.between, each.scratch)
         self.multiply(
             each.changes, each.scratch, (1, 1), (0, 0), (1, 1), each.change, IDENTITY,
             shift=each.layer.scale[1],
         )  # fmt: skip
-        self.emitter.fence()
         self.table(IDENTITY)
         rows = each.delta.image
         slot = nest(
@@ -584,7 +649,7 @@ class _Backward(_Writer):
 
 
 class _Weights(_Writer):
-    def program(self) -> MachineProgram:
+    def program(self) -> list[Instruction]:
         """The synapses by outputs: the columns for neurons that are 1 in one place."""
         plan, lanes, config = self.plan, self.plan.lanes, self.config
         self.begin()
@@ -592,14 +657,16 @@ class _Weights(_Writer):
         everyone = self.emitter.all_tiles
         for number, each in enumerate(plan.linears):
             matrix = each.forward
-            rows, size = lanes * matrix.blocks, self.formats.width // 8
-            pitch = rows * config.row_bytes
-            address = self.emitter.host.reserve(matrix.inputs * pitch)
-            tensor = TensorLayout(
-                f"w{number}", (matrix.inputs, rows, lanes), 0, address,
-                (pitch, config.row_bytes, size, 0), size,
-            )  # fmt: skip
-            self.outputs.append(tensor)
+            rows, size = lanes * matrix.blocks // config.nodes, self.formats.width // 8
+            part, pitch = rows * config.row_bytes, lanes * matrix.blocks * config.row_bytes
+            tensors, name = self.memory.outputs, f"w{number}"
+            if name not in tensors:
+                tensors[name] = TensorLayout(
+                    name, (matrix.inputs, lanes * matrix.blocks, lanes), 0,
+                    self.emitter.host.reserve(matrix.inputs * pitch),
+                    (pitch, config.row_bytes, size, 0), size,
+                )  # fmt: skip
+            address = tensors[name].address + self.node * part
             for block in range(matrix.inputs):
                 self.emitter.fence()
                 at = plan.readback.base
@@ -624,9 +691,9 @@ class _Weights(_Writer):
                 self.emitter.fence()
                 self.emitter.emit(
                     store=Store(
-                        Runs(address + block * pitch, pitch), bank=plan.readback.bank,
+                        Runs(address + block * pitch, part), bank=plan.readback.bank,
                         address=plan.readback.base,
                         levels=row_levels([RowLoop(count=rows, rows=1)]),
                     )
                 )  # fmt: skip
-        return self.finish()
+        return self.emitter.program()

@@ -72,7 +72,10 @@ class Node:
         self.central = Central(config, number)
         self._tiles = [tile.Tile(config, number) for _ in range(config.tiles)]
         self._masks: dict[int, int] = {}
-        self._waited = {unit: np.zeros(config.nodes, dtype=np.int64) for unit in ("read", "send")}
+        # Arrivals that units have waited for: reader and sender in a slot, all with a fence.
+        self._waited = {
+            unit: np.zeros(config.nodes, dtype=np.int64) for unit in ("read", "send", "store")
+        }
         self.layers: dict[int, LayerStatistics] = {}
 
     def keep(self, before: "Node") -> None:
@@ -208,7 +211,7 @@ class Node:
             self._fail(
                 pc, f"the loops have {len(at)} rows, the runs {count * per_run}", ErrorCode.WATCHDOG
             )
-        rows = self.central.read("store", slot.bank, at, np.zeros(self._config.nodes), pc)
+        rows = self.central.read("store", slot.bank, at, self._waited["store"], pc)
         content = np.ascontiguousarray(rows).view(np.uint8).reshape(count, -1)[:, : runs.run]
         try:
             self._memory.store(runs, content, pc)
