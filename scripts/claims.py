@@ -260,7 +260,8 @@ def page(bench: dict[str, Any], networks: list[dict[str, Any]], results: dict[st
 
 Made by `scripts/claims`. The claims of the DianNao paper (ASPLOS 2014) beside what this project
 measures: on the paper's machine (`diannao-16x16`), and for cycles with its memory of 250 GB/s and
-an SB port of 2048 bits, which is not the limit then.
+an SB port of 2048 bits, which is not the limit then. Those of DaDianNao, with tables for 1 to 64
+nodes, are on [a page of their own](dadiannao-claims.md).
 
 """
     text += row("", "claim", "paper", "ours", "how", "verdict") + row(*["--"] * 6)
