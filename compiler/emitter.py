@@ -1,5 +1,6 @@
 """Collects what becomes a program: memory image, instructions, and what they depend on."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -49,10 +50,12 @@ class Emitter:
     ----------
     config : the core
     cursor : first free byte of memory
+    draft : only the instructions are wanted, not what ``place_made`` would make
     """
 
     config: Config
     cursor: int
+    draft: bool = False
     tag: int = 0
     image: list[tuple[int, bytes]] = field(default_factory=list)
     instructions: list[Instruction] = field(default_factory=list)
@@ -61,11 +64,17 @@ class Emitter:
 
     def place(self, content: np.ndarray) -> int:
         """Put constant data into memory, aligned to the SB port; returns its address."""
+        return self.place_made(content.nbytes, lambda: content)
+
+    def place_made(self, size: int, make: Callable[[], np.ndarray]) -> int:
+        """``place`` for ``size`` bytes that take time to be made."""
         beat = self.config.sb_port // 8
         address = -(-self.cursor // beat) * beat
-        data = content.tobytes()
-        self.image.append((address, data))
-        self.cursor = address + len(data)
+        self.cursor = address + size
+        if not self.draft:
+            data = make().tobytes()
+            assert len(data) == size
+            self.image.append((address, data))
         return address
 
     def emit(

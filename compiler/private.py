@@ -16,8 +16,9 @@ from sim.graph import LocalConv
 from sim.memory import MemorySettings
 
 from .blocks import Block, Convolution
-from .conv import Generator, normal
+from .conv import normal
 from .emitter import Emitter
+from .generator import Generator
 from .maps import Map
 from .parameters import adjusted_bias
 from .tiling import choose

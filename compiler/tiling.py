@@ -1,7 +1,8 @@
-"""The search for the tiles of a convolution: all block shapes that fit, the cheapest wins."""
+"""The search for the tiles of a convolution: all block shapes that fit, the fastest wins."""
 
 from collections.abc import Iterator
 from functools import lru_cache
+from itertools import islice
 from math import gcd
 from typing import NamedTuple
 
@@ -11,12 +12,20 @@ from hw.errors import UserError
 from sim.memory import MemorySettings
 
 from .access import COUNT_LIMIT, PatternError
-from .blocks import Block, Convolution, Patch, Tiling, load_runs, passes_of
+from .blocks import Block, Convolution, Patch, Tiling, load_runs, passes_of, row_bytes
 from .cost import cost
 from .maps import Map, Region
 from .split import part_sizes
+from .trial import trial
 
-__all__ = ["Choice", "choose"]
+__all__ = ["Choice", "candidates", "choose"]
+
+_TRIED = 8
+"""Candidates that are tried at most."""
+_NEAR = 1.1
+"""How much slower than the best one they may be by the estimate that ranks them."""
+_WORTH = 0.003
+"""What part of the cycles a candidate must possibly save."""
 
 
 def _splits(total: int, most: int) -> list[int]:
@@ -99,15 +108,14 @@ def _loadable(shape: Convolution, tiling: Tiling, config: Config) -> bool:
 
 
 class Choice(NamedTuple):
-    """A tiling and the cycles that it is estimated to take."""
+    """A tiling and the cycles that the convolution takes with it."""
 
     cycles: float
     tiling: Tiling
 
 
-@lru_cache(maxsize=4096)
-def choose(shape: Convolution, config: Config, memory: MemorySettings) -> Choice:
-    """The cheapest tiling of a convolution.
+def candidates(shape: Convolution, config: Config, memory: MemorySettings) -> list[Choice]:
+    """The best tilings by ``cost``, which tells tens of thousands apart.
 
     Raises
     ------
@@ -119,7 +127,48 @@ def choose(shape: Convolution, config: Config, memory: MemorySettings) -> Choice
         patches = _patches(shape, tiling, config)
         if _fits(patches, tiling, config):
             found.append(Choice(cost(shape, tiling, patches, config, memory), tiling))
-    for choice in sorted(found, key=lambda choice: choice.cycles):
-        if _loadable(shape, choice.tiling, config):
-            return choice
-    raise UserError(f"no tiling of {shape} fits the buffers; enlarge nbin_rows or sb_rows")
+    found.sort(key=_cycles)
+    loadable = (choice for choice in found if _loadable(shape, choice.tiling, config))
+    best = list(islice(loadable, _TRIED))
+    if not best:
+        raise UserError(f"no tiling of {shape} fits the buffers; enlarge nbin_rows or sb_rows")
+    return [choice for choice in best if choice.cycles <= _NEAR * best[0].cycles]
+
+
+@lru_cache(maxsize=4096)
+def choose(shape: Convolution, config: Config, memory: MemorySettings) -> Choice:
+    """The candidate that is the fastest in the performance model.
+
+    Those that cannot be worth it are not tried.
+
+    Raises
+    ------
+    UserError
+        As ``candidates``.
+    """
+    best: Choice | None = None
+    for _, tiling in candidates(shape, config, memory):
+        if best is None or _least(shape, tiling, config) < (1 - _WORTH) * best.cycles:
+            tried = Choice(trial(shape, tiling, config, memory), tiling)
+            best = tried if best is None else min(best, tried, key=_cycles)
+    assert best is not None
+    return best
+
+
+def _cycles(choice: Choice) -> float:
+    return choice.cycles
+
+
+def _least(shape: Convolution, tiling: Tiling, config: Config) -> float:
+    """Cycles that a convolution takes at least: its steps, and the weights over their port."""
+    rows = sum(
+        patch.rows_of_weights(passes)
+        for patch, passes in zip(
+            _patches(shape, tiling, config), passes_of(shape.channels, tiling.channels),
+            strict=True,
+        )
+    ) * -(-shape.outputs // config.tn)  # fmt: skip
+    positions = shape.height * shape.width
+    kernels = positions if shape.private else 1
+    weights = kernels * rows * row_bytes(shape, config) * 8 / config.sb_port
+    return max(shape.batch * positions * rows, weights)

@@ -26,7 +26,7 @@ _STREAMS = ("nbin", "sb", "nbout")
 _ITERATIONS = 5
 """Iterations that are kept of a loop at first."""
 _SETTLED = 0.0125
-"""How much they may differ, relatively, to stand for others; what these take lies in between."""
+"""How much they may differ, relatively, to stand for others."""
 _LATE = 0.005
 """By how much, relatively, a unit in a loop may be slower than the NFU."""
 
@@ -135,9 +135,15 @@ def _spans(
 
 
 def _change(some: Mapping[str, Slots], done: Run, loop: Loop) -> float:
-    """By how much iterations differ, relatively, that should be alike."""
+    """By how much the former and the latter of iterations differ, relatively, that should be alike.
+
+    Where several ports share the memory's bandwidth, each may differ from the next for ever.
+    """
     spans = _spans(some, done, "nfu", loop.alike)
-    return float(np.ptp(spans) / spans.mean()) if len(spans) else 0.0
+    half = len(spans) // 2
+    if not half:
+        return 0.0
+    return float(abs(spans[:half].mean() - spans[-half:].mean()) / spans.mean())
 
 
 def _drift(some: Mapping[str, Slots], done: Run, loop: Loop) -> tuple[str, float]:
