@@ -46,9 +46,10 @@ def emit_conv(
     shift, table : requantisation of the sums, and the activation
     memory : what the choice of tiles assumes about the memory
     """
+    config = emitter.config
     kernel = weight.shape[2], weight.shape[3]
     source, target, shape = normal(source, target, kernel, strides, pads)
-    tiling = choose(shape, emitter.config, memory).tiling
+    tiling = choose(shape, config, memory, offset=source.address % (config.nbin_port // 8)).tiling
     generator = Generator(emitter, source, target, shape, tiling, shift, table)
     emitter.load_table(table)
     generator.run(weight, bias, name)
@@ -61,8 +62,8 @@ def estimate(
     batch, channels, height, width = output
     target = Map(0, batch, height, width, channels, (0, 0, 0), Region("", 0, 0))
     kernel = node.weight.shape[2], node.weight.shape[3]
-    _, _, shape = normal(source, target, kernel, node.strides, node.pads[:2])
-    return choose(shape, config, memory).cycles
+    source, _, shape = normal(source, target, kernel, node.strides, node.pads[:2])
+    return choose(shape, config, memory, offset=source.address % (config.nbin_port // 8)).cycles
 
 
 def normal(

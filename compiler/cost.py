@@ -37,7 +37,7 @@ def cost(
     config: Config,
     memory: MemorySettings,
 ) -> float:
-    """Estimated cycles.
+    """Estimated cycles, good enough to tell which tilings are worth a trial in the model.
 
     Block by block the slowest of NFU, ports and memory counts, because buffers hold little more
     than one block ahead; to this come the waits for data that had no room in the buffers before.

@@ -72,7 +72,7 @@ def emit_local(
     emitter.load_table(node.table)
     for strip in _cheapest(node, source, target, config, memory):
         here, there, shape = strip.normal(node, source, target)
-        tiling = choose(shape, config, memory).tiling
+        tiling = choose(shape, config, memory, offset=here.address % (config.nbin_port // 8)).tiling
         generator = Generator(emitter, here, there, shape, tiling, node.shift, node.table)
         for first, groups, block in generator.private_blocks():
             weight, bias = _parameters(node, strip, block, first, groups, config)
@@ -87,8 +87,12 @@ def _cheapest(
         most = max(1, min(config.tn // target.channels, target.width))
 
     def cycles(strips: list[_Strip]) -> float:
-        shapes = (strip.normal(node, source, target)[2] for strip in strips)
-        return sum(choose(shape, config, memory).cycles for shape in shapes)
+        total = 0.0
+        for strip in strips:
+            here, _, shape = strip.normal(node, source, target)
+            offset = here.address % (config.nbin_port // 8)
+            total += choose(shape, config, memory, offset=offset).cycles
+        return total
 
     return min((_strips(target.width, n) for n in range(1, most + 1)), key=cycles)
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from functools import lru_cache
 from itertools import islice
-from math import gcd
+from math import gcd, inf
 from typing import NamedTuple
 
 from hw.diannao.config import Config
@@ -20,12 +20,13 @@ from .trial import trial
 
 __all__ = ["Choice", "candidates", "choose"]
 
-_TRIED = 8
+_TRIED = 4
 """Candidates that are tried at most."""
 _NEAR = 1.1
 """How much slower than the best one they may be by the estimate that ranks them."""
-_WORTH = 0.003
-"""What part of the cycles a candidate must possibly save."""
+_WORTH = 0.01
+"""What part of the cycles another candidate must save: layers in a network differ a little from
+layers alone, and every trial takes time."""
 
 
 def _splits(total: int, most: int) -> list[int]:
@@ -114,6 +115,7 @@ class Choice(NamedTuple):
     tiling: Tiling
 
 
+@lru_cache(maxsize=4096)
 def candidates(shape: Convolution, config: Config, memory: MemorySettings) -> list[Choice]:
     """The best tilings by ``cost``, which tells tens of thousands apart.
 
@@ -136,10 +138,12 @@ def candidates(shape: Convolution, config: Config, memory: MemorySettings) -> li
 
 
 @lru_cache(maxsize=4096)
-def choose(shape: Convolution, config: Config, memory: MemorySettings) -> Choice:
-    """The candidate that is the fastest in the performance model.
+def choose(
+    shape: Convolution, config: Config, memory: MemorySettings, *, offset: int = 0
+) -> Choice:
+    """The candidate that the performance model says is the fastest, as far as it is worth it.
 
-    Those that cannot be worth it are not tried.
+    ``offset`` is that of the input's first byte in its beat.
 
     Raises
     ------
@@ -148,9 +152,11 @@ def choose(shape: Convolution, config: Config, memory: MemorySettings) -> Choice
     """
     best: Choice | None = None
     for _, tiling in candidates(shape, config, memory):
-        if best is None or _least(shape, tiling, config) < (1 - _WORTH) * best.cycles:
-            tried = Choice(trial(shape, tiling, config, memory), tiling)
-            best = tried if best is None else min(best, tried, key=_cycles)
+        worth = inf if best is None else (1 - _WORTH) * best.cycles
+        if _least(shape, tiling, config, memory) < worth:
+            cycles = trial(shape, tiling, config, memory, offset)
+            if cycles < worth:
+                best = Choice(cycles, tiling)
     assert best is not None
     return best
 
@@ -159,8 +165,12 @@ def _cycles(choice: Choice) -> float:
     return choice.cycles
 
 
-def _least(shape: Convolution, tiling: Tiling, config: Config) -> float:
-    """Cycles that a convolution takes at least: its steps, and the weights over their port."""
+def _least(shape: Convolution, tiling: Tiling, config: Config, memory: MemorySettings) -> float:
+    """Cycles that a convolution takes at least.
+
+    Program, operands and outputs travel one after the other; in between are the steps, or the
+    weights' way over their port.
+    """
     rows = sum(
         patch.rows_of_weights(passes)
         for patch, passes in zip(
@@ -171,4 +181,4 @@ def _least(shape: Convolution, tiling: Tiling, config: Config) -> float:
     positions = shape.height * shape.width
     kernels = positions if shape.private else 1
     weights = kernels * rows * row_bytes(shape, config) * 8 / config.sb_port
-    return max(shape.batch * positions * rows, weights)
+    return 3 * memory.latency + max(shape.batch * positions * rows, weights)

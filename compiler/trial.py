@@ -21,13 +21,19 @@ _TRAFFIC = 1e-3
 time."""
 
 
-def trial(shape: Convolution, tiling: Tiling, config: Config, memory: MemorySettings) -> float:
+def trial(
+    shape: Convolution, tiling: Tiling, config: Config, memory: MemorySettings, offset: int = 0
+) -> float:
     """Cycles of a convolution alone, with a little more for its traffic, which breaks ties.
 
-    Weights are left out, and maps lie anywhere: feature maps that are the same but for their place
-    in memory are tiled alike.
+    Only the instructions are made, no weights. Of a core with an engine, which is not modelled, the
+    one without it is taken.
+
+    Parameters
+    ----------
+    offset : of the input's first byte in its beat
     """
-    source, target = _maps(shape, config)
+    source, target = _maps(shape, config, offset)
     emitter = Emitter(config, target.address + shape.batch * target.pitches[0], draft=True)
     table = Table((), (0,), (0,), 0)
     emitter.load_table(table)
@@ -42,20 +48,22 @@ def trial(shape: Convolution, tiling: Tiling, config: Config, memory: MemorySett
     program = Program(
         config, encode(emitter.instructions), emitter.cursor // 8 * 8, [], 0, {}, {}, {}
     )
-    found = estimate(program, memory=memory, whole=0)
+    found = estimate(program, config.replace(engine=False), memory, whole=0)
     return found.cycles + _TRAFFIC * sum(found.bytes.values()) / memory.bandwidth
 
 
-def _maps(shape: Convolution, config: Config) -> tuple[Map, Map]:
+def _maps(shape: Convolution, config: Config, offset: int) -> tuple[Map, Map]:
     """Input and output; rows of outputs do not follow each other without a gap."""
     (ky, kx), (sy, sx) = shape.kernel, shape.strides
     height, width = (shape.height - 1) * sy + ky, (shape.width - 1) * sx + kx
     image, row, pixel = shape.pitches
     extents = [(shape.batch, image), (height, row), (width, pixel)]
-    end = sum((count - 1) * pitch for count, pitch in extents)
+    end = offset + sum((count - 1) * pitch for count, pitch in extents)
     beat = max(config.nbin_port, config.nbout_port) // 8
     end = -(-(end + shape.channels * config.element_bytes) // beat) * beat
-    source = Map(0, shape.batch, height, width, shape.channels, shape.pitches, Region("x", 0, 0))
+    source = Map(
+        offset, shape.batch, height, width, shape.channels, shape.pitches, Region("x", 0, 0)
+    )
     pixel = shape.outputs * config.element_bytes
     row = (shape.width * pixel // beat + 1) * beat
     target = Map(

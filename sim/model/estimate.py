@@ -88,8 +88,10 @@ def estimate(
     least = _ITERATIONS if long else len(kinds)
     while True:
         excerpt = excerpt_of(kinds, steps, least)
-        words = _words_of(program.words, slots, excerpt)
-        some = columns(words)
+        words, some = program.words, slots
+        if len(excerpt.kept) < len(kinds):
+            words = _words_of(program.words, slots, excerpt)
+            some = columns(words)
         done = run(some, len(words), program.address, config, memory)
         if all(_change(some, done, loop) <= _SETTLED for loop in excerpt.loops):
             return _total(some, done, slots, excerpt, program, config)
