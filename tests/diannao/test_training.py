@@ -271,8 +271,7 @@ def test_refused(changes, message):
         diannao.train(perceptron((11, 13, 5)), x, labels, **changes)
 
 
-@pytest.mark.parametrize("stride", [1, 2])
-@pytest.mark.parametrize("pooling", ["MaxPool", "AveragePool"])
+@pytest.mark.parametrize(("pooling", "stride"), [("MaxPool", 1), ("AveragePool", 2)])
 def test_convolutions_on_a_machine(pooling, stride):
     """Two batches of convolutions and pooling: every weight as in golden."""
     rng = np.random.default_rng(5)
@@ -330,7 +329,7 @@ def test_strides_on_a_machine(kernel, strides, pads, function):
     assert any((found[0][name] != weights[name]).any() for name in ("w0", "b0"))
 
 
-@pytest.mark.parametrize("width", [32, 16])
+@pytest.mark.parametrize("width", [32, pytest.param(16, marks=pytest.mark.slow)])
 def test_normalisation_on_a_machine(width):
     """Forward and backward through two of them: every weight as in golden."""
     rng = np.random.default_rng(width)
