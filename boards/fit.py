@@ -44,7 +44,7 @@ _SIZES = {
     "nfu1": ("products",), "nfu2": ("products", "outputs"), "nfu3": ("activations", "outputs"),
     "nbin": ("inputs",), "sb": ("synapses",), "sb_loader": ("synapses",), "nbout": ("outputs",),
     "operands": ("inputs", "synapses"), "nfu": ("products", "outputs"), "store": ("outputs",),
-    "core": ("products", "outputs"), "o__payload": ("outputs",),
+    "core": ("products", "outputs"), "o__payload": ("outputs",), "mover": ("outputs", "synapses"),
 }  # fmt: skip
 """What a module grows with, besides a constant; other modules are as large in every core."""
 

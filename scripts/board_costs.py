@@ -13,7 +13,7 @@ from boards.platform import family_of
 _SAMPLES = {
     "ulx3s-85f": ((2, 4, 8), (4, 4, 16), (2, 8, 16), (8, 8, 16)),
     "icepi-zero": ((1, 2, 8), (2, 8, 8), (4, 4, 8), (4, 4, 16)),
-    "icebreaker": ((1, 1, 8), (1, 8, 8), (4, 2, 8), (2, 2, 16)),
+    "icebreaker": ((1, 1, 8), (1, 8, 8), (4, 2, 8), (2, 2, 8)),
 }
 """Tn, Ti and width of what is synthesised. The boards' own configurations are not among them, so
 that their builds tell how good the estimates are."""
