@@ -13,9 +13,9 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out, connect
 
 import hw
-from hw.errors import UserError
 from sim.cache import cached, digest
 from sim.cosim import simulator_environment, to_verilog
+from sim.toolchain import need_compiler
 from sim.verilator.build import Compiler, run
 
 from .catalog import Board
@@ -69,8 +69,7 @@ def _sources() -> list[bytes]:
 
 def _library(key: str, make_top: Callable[[], SimulatedTop]) -> Path:
     """The shared library of a component with ``rx`` and ``tx``, built or found built."""
-    if shutil.which("g++") is None:
-        raise UserError("a C++ compiler is needed for Verilator; install it: apt-get install g++")
+    need_compiler()
     environment = simulator_environment("verilator")
     root = Path(environment["VERILATOR_ROOT"])
     compiler = Compiler(root, environment, None)

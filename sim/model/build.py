@@ -1,15 +1,14 @@
 """The compiled part of the performance model: from its sources to a shared library, cached."""
 
 import ctypes
-import shutil
 import subprocess
 from functools import lru_cache
 from pathlib import Path
 
 from hw.diannao.isa import LEVELS
-from hw.errors import UserError
 
 from ..cache import cached, digest
+from ..toolchain import need_compiler
 
 __all__ = ["library"]
 
@@ -29,10 +28,7 @@ def library() -> ctypes.CDLL:
     UserError
         If there is no C++ compiler.
     """
-    if shutil.which("g++") is None:
-        raise UserError(
-            "a C++ compiler is needed for the performance model; install it: apt-get install g++"
-        )
+    need_compiler()
     sources = [path.read_bytes() for path in (*sorted(_HERE.glob("*.h")), _HERE / "core.cpp")]
     version = subprocess.run(["g++", "--version"], capture_output=True, check=True).stdout
     key = digest(version, *_COMMAND, *sources, _MEMORY.read_bytes())

@@ -20,6 +20,7 @@ from ..cache import cached, digest
 from ..cosim import simulator_environment, to_verilog
 from ..devices import MachineConfig, device_of
 from ..ports import STREAMS, MemoryPort
+from ..toolchain import need_compiler
 
 __all__ = ["TRACES", "Compiler", "build", "core_verilog", "run"]
 
@@ -124,8 +125,7 @@ def build(
     UserError
         If a tool is missing.
     """
-    if shutil.which("g++") is None:
-        raise UserError("a C++ compiler is needed for Verilator; install it: apt-get install g++")
+    need_compiler()
     if trace == "fst" and not _has_headers("lz4.h", "zlib.h"):
         raise UserError(
             "FST waveforms need the libraries LZ4 and zlib; install them: apt-get install "

@@ -232,7 +232,7 @@ def test_wrong_usage(command):
 @pytest.mark.parametrize(
     ("target", "tool", "message"),
     [
-        ("verilator", "g++", "a C++ compiler is needed for Verilator; install it: apt-get install"),
+        ("verilator", "g++", "a C++ compiler is needed; install it: apt-get install g++"),
         ("icarus", "iverilog", "Icarus Verilog is not installed; install it: apt-get install "),
     ],
 )
