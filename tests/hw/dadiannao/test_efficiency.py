@@ -12,6 +12,7 @@ def target():
     return VerilatorTarget(CONFIGS["dadiannao-tiny"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("layer", "least"),
     [("class:896:32", 0.99), ("conv:10:24:8:16:5", 0.95)],
