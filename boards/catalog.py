@@ -119,7 +119,7 @@ BOARDS: dict[str, Board] = {
             ),
             memory=_sdram,
             memory_text="32 MiB SDRAM",
-            clock=80_000_000,
+            clock=70_000_000,
             loader="ulx3s",
         ),
         Board(
