@@ -17,7 +17,7 @@ SHAPES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("shape", ["tiny", pytest.param("odd", marks=pytest.mark.slow)])
 def test_centre(bench, shape):
     config = CONFIGS["dadiannao-tiny"].replace(**SHAPES[shape])
     bench(Centre(config=config), "centre", "tests.hw.dadiannao.bench_centre", asdict(config))
