@@ -2,10 +2,13 @@
 
 from dataclasses import asdict
 
+import pytest
+
 from hw.dadiannao.config import CONFIGS
 from hw.dadiannao.machine import Machine
 
 
+@pytest.mark.slow
 def test_machine(bench):
     config = CONFIGS["dadiannao-tiny"].replace(
         name="pair", columns=2, tiles=2, tn=2, ti=2, width=8, trunk=8, segments=2, bus_port=32,
