@@ -68,7 +68,7 @@ def _nfu(config: Config) -> Nfu:
 def _nbin(config: Config) -> Nbin:
     return Nbin(
         elements=config.nbin_elements, banks=config.nbin_banks, width=config.width, ti=config.ti,
-        write_lanes=config.nbin_port // config.width,
+        write_lanes=config.nbin_port // config.width, read_stages=config.nbin_read_stages,
     )  # fmt: skip
 
 

@@ -44,6 +44,8 @@ class Config:
     instruction_buffer : bytes of prefetched program
     queue : instructions that wait in front of each unit; with 0, the control processor itself holds
         one until its unit takes it
+    operand_stages : pipeline registers of operand fetch, 2 to 5, see OperandFetch; more suit faster
+        clocks, fewer a small device
     nfu1_stages, nfu2_stages, nfu3_stages : pipeline registers of the three NFU stages; the defaults
         suit DSP blocks, docs/asic.md says why the paper's machines have others
     nfu3_lanes : outputs that NFU-3 makes at a time, a divisor of ``tn``; 0 for all of them. With
@@ -82,6 +84,7 @@ class Config:
     nbin_fifo: int = 128
     instruction_buffer: int = 8192
     queue: int = 4
+    operand_stages: int = 3
     nfu1_stages: int = 3
     nfu2_stages: int = 2
     nfu3_stages: int = 3
@@ -144,6 +147,7 @@ class Config:
             "a power of two from 256 to 65536",
         )
         check("queue", 0 <= self.queue <= 64, "0 to 64")
+        check("operand_stages", 2 <= self.operand_stages <= 5, "2 to 5")
         for field in ("nfu1_stages", "nfu2_stages", "nfu3_stages"):
             check(field, 1 <= getattr(self, field) <= 16, "1 to 16")
         check(
@@ -229,6 +233,11 @@ class Config:
     def nbin_elements(self) -> int:
         """Capacity of NBin's ring in elements (at least ``nbin_rows * ti``)."""
         return -(-self.nbin_rows * self.ti // self.nbin_banks) * self.nbin_banks
+
+    @property
+    def nbin_read_stages(self) -> int:
+        """Cycles in which NBin is read, the last ones of operand fetch."""
+        return max(2, self.operand_stages - 1)
 
     @property
     def sb_row_bits(self) -> int:

@@ -127,6 +127,7 @@ class Core(wiring.Component):
             ti=config.ti,
             write_lanes=config.nbin_port // config.width,
             in_lanes=config.engine,
+            read_stages=config.nbin_read_stages,
         )
         sb = Sb(
             rows=config.sb_rows,

@@ -145,6 +145,8 @@ def _config_registers(config: Config) -> list[Register]:
             "CONFIG_PIPELINE", 0x034, "read buffer and pipeline stages",
             (
                 constant("nbin_fifo", config.nbin_fifo, 0, 11, "beats in front of NBin"),
+                constant("operand_stages", config.operand_stages, 11, 3,
+                         "stages of operand fetch"),
                 constant("nfu1_stages", config.nfu1_stages, 16, 5, "stages of NFU-1"),
                 constant("nfu2_stages", config.nfu2_stages, 21, 5, "stages of NFU-2"),
                 constant("nfu3_stages", config.nfu3_stages, 26, 5, "stages of NFU-3"),

@@ -97,7 +97,7 @@ class NbinLoader(wiring.Component):
             {
                 "elements": lanes(config.width, self._write_lanes),
                 "count": range(self._write_lanes + 1),
-                "skip": unsigned(16),  # elements of no value after these
+                "advance": range(self._write_lanes + (1 << 16)),  # these, and the skip after them
             }
         )
         super().__init__(
@@ -185,7 +185,7 @@ class NbinLoader(wiring.Component):
         m.d.comb += [
             word.elements.eq(dma.o.payload.data),
             word.count.eq(dma.o.payload.bytes // self._config.element_bytes),
-            word.skip.eq(Mux(dma.o.payload.last, skips.o.payload, 0)),
+            word.advance.eq(word.count + Mux(dma.o.payload.last, skips.o.payload, 0)),
             words.i.valid.eq(dma.o.valid),
             dma.o.ready.eq(words.i.ready),
         ]
@@ -248,17 +248,25 @@ class NbinLoader(wiring.Component):
         valued = Signal(range(self._write_lanes + 1))  # of those left
         left = Signal(range(self._write_lanes + (1 << 16)))
         room = Signal(range(self._capacity + 1), init=self._capacity)
+        # What is spare of the room, below zero if it does not do. A register of its own, because a
+        # lot depends on whether all fits.
+        spare = Signal(range(-(1 << len(left)), self._capacity + 1), init=self._capacity)
+        spare_after = Signal.like(spare)
         fits = Signal()
+        few = room[: len(valued)]
+        enough = fits | room[len(valued) :].any() | (valued < few)  # room for those of value
         m.d.comb += [
-            fits.eq(left <= room),
+            fits.eq(spare >= 0),
             self.write.word.eq(elements),
             self.write.first.eq(first),
             self.write.advance.eq(Mux(fits, left, room)),
-            self.write.count.eq(Mux(valued < self.write.advance, valued, self.write.advance)),
+            self.write.count.eq(Mux(enough, valued, few)),
             words.o.ready.eq(fits),
+            spare_after.eq(spare + self.free),
         ]
         m.d.sync += [
-            room.eq(room + self.free - self.write.advance),
+            room.eq(Mux(fits, spare_after, self.free)),
+            spare.eq(spare_after),
             self.arrived.eq(self.write.advance),
         ]
         with m.If(fits & words.o.valid):
@@ -266,13 +274,14 @@ class NbinLoader(wiring.Component):
                 elements.eq(word.elements),
                 first.eq(0),
                 valued.eq(word.count),
-                left.eq(word.count + word.skip),
+                left.eq(word.advance),
+                spare.eq(spare_after - word.advance),
             ]
         with m.Else():
             m.d.sync += [
                 first.eq(first + self.write.count),
                 valued.eq(valued - self.write.count),
-                left.eq(left - self.write.advance),
+                left.eq(Mux(fits, 0, -spare)),
             ]
         return left
 

@@ -6,6 +6,7 @@ from amaranth.hdl import Module, Mux, Signal, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ..arith.pipeline import delay
 from ..memory.ring import wrapped
 from ..nfu.layouts import Control, Operands, lanes
 from .config import Config
@@ -22,13 +23,15 @@ class OperandFetch(wiring.Component):
         step -> [address] -> NBin banks -> NBin rotation -> neurons
                          \\-> [delay]    -> SB            -> row
 
-    Three stages that move together when the last one is empty or accepted. SB's row is read a stage
-    later than NBin's, so that neurons and synapses leave their memories' output registers together
-    and a row of synapses never needs a register of its own.
+    Stages that move together when the last one is empty or accepted, ``config.operand_stages`` of
+    them: NBin's banks, its rotation, with three a register in front of the addition that makes the
+    address, with four and five those that Nbin has for it. SB's row is read as late as it can be,
+    so that neurons and synapses leave NBin and SB together and a row of synapses never needs a
+    register of its own.
 
-    Latency 3 cycles (2 in a core with ``engine``, which has no register in the first stage),
-    throughput one step per cycle. Ring space is freed in the cycle in which the memory takes the
-    address: what the loader writes afterwards cannot reach that read.
+    Latency ``config.operand_stages`` cycles, throughput one step per cycle. Ring space is freed in
+    the cycle in which the memory takes the address: what the loader writes afterwards cannot reach
+    that read.
 
     Members
     -------
@@ -88,10 +91,20 @@ class OperandFetch(wiring.Component):
             sb_sum.eq(step.sb_tail + step.sb),
             sb_row.eq(wrapped(sb_sum, config.sb_rows)),
             self.read_nbin.eq(advance),
-            self.nbin_free.eq(Mux(step_valid & advance, step.nbin_free, 0)),
         ]
 
-        # NBin's banks; SB's address.
+        # NBin's rows and banks.
+        more = config.nbin_read_stages - 2
+
+        def delayed(value, stages: int, name: str, **options):
+            return delay(m, value, stages, enable=advance, name=name, **options)
+
+        valid = delayed(step_valid, min(more, 1), "row_valid", reset_less=False)
+        nbin_free = delayed(step.nbin_free, min(more, 1), "nbin_free")
+        m.d.comb += self.nbin_free.eq(Mux(valid & advance, nbin_free, 0))
+        valid = delayed(valid, more - min(more, 1), "word_valid", reset_less=False)
+
+        # SB's address.
         bank_control = Signal(control, reset_less=True)
         bank_valid = Signal()
         sb_free = Signal.like(self.sb_free)
@@ -108,17 +121,17 @@ class OperandFetch(wiring.Component):
             self.o.p.row.eq(self.synapses),
         ]
 
-        if config.engine:
+        if config.operand_stages == 2:
             m.d.comb += [step.eq(self.i.p), step_valid.eq(self.i.valid)]
         else:
             with m.If(advance):
                 m.d.sync += [step.eq(self.i.p), step_valid.eq(self.i.valid)]
         with m.If(advance):
             m.d.sync += [
-                bank_control.eq(step.control),
-                bank_valid.eq(step_valid),
-                self.row.eq(sb_row),
-                sb_free.eq(step.sb_free),
+                bank_control.eq(delayed(step.control, more, "row_control")),
+                bank_valid.eq(valid),
+                self.row.eq(delayed(sb_row, more, "sb_row")),
+                sb_free.eq(delayed(step.sb_free, more, "sb_free")),
                 out_control.eq(bank_control),
                 self.o.valid.eq(bank_valid),
             ]

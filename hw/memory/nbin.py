@@ -6,6 +6,7 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from ..arith.pipeline import delay
 from ..nfu.layouts import lanes
 from .ram import Ram
 from .ring import wrapped
@@ -80,9 +81,10 @@ class Nbin(wiring.Component):
     transposition of its inputs: with channels innermost, neighbours in memory are the lanes.
 
     Timing: what is written in cycle t can be read with ``read`` in cycle t + 2 or later. A read
-    takes two cycles with ``read``: ``neurons`` shows ``position`` of the last but one of them, and
-    nothing moves in the others. An element must not be read while it is being overwritten.
-    Contents are not reset; the head of the ring is position 0 after reset.
+    takes ``read_stages`` cycles with ``read``, nothing moves in the others; after them ``neurons``
+    shows what was at ``position`` in the first one. The banks are read in the first one of two, in
+    the second one of more: then its elements must not be overwritten. Contents are not reset; the
+    head of the ring is position 0 after reset.
 
     Parameters
     ----------
@@ -91,6 +93,8 @@ class Nbin(wiring.Component):
     width : bits of an element
     ti : elements read together
     write_lanes : elements written together
+    read_stages : 2, 3 with a register in front of the banks' addresses, 4 with one behind the banks
+        as well (block RAM of an ECP5 takes almost 6 ns)
     in_lanes : they come in the lanes of their banks, for elements of 8 bits. What is written can
         then be read in the next cycle
 
@@ -110,8 +114,10 @@ class Nbin(wiring.Component):
 
     def __init__(
         self, *, elements: int, banks: int, width: int, ti: int, write_lanes: int,
-        in_lanes: bool = False,
+        read_stages: int = 2, in_lanes: bool = False,
     ):  # fmt: skip
+        if not 2 <= read_stages <= 4:
+            raise ValueError(f"read_stages must be 2 to 4, not {read_stages!r}")
         if banks < 2 or banks & (banks - 1):
             raise ValueError(f"banks must be a power of two from 2 upwards, not {banks!r}")
         if banks < max(ti, write_lanes):
@@ -125,6 +131,7 @@ class Nbin(wiring.Component):
         self._elements, self._banks, self._width = elements, banks, width
         self._rows = elements // banks
         self._ti = ti
+        self._read_stages = read_stages
         self._in_lanes = in_lanes
         if in_lanes:
             port = NbinLanePort(elements=elements, banks=banks, lanes=write_lanes)
@@ -216,15 +223,33 @@ class Nbin(wiring.Component):
 
     def _read(self, m: Module, banks: list[Ram]):
         row, first_bank = self._split(self.position)
-        rows = self._bank_rows(m, row, first_bank, "next_read_row")
+        following = Signal.like(row, name="next_read_row")
+        beyond = Signal(self._banks)  # banks that work on the next row
+        m.d.comb += [
+            following.eq(wrapped(row + 1, self._rows)),
+            beyond.eq(Cat(bank < first_bank for bank in range(self._banks))),
+        ]
+
+        in_front = min(self._read_stages - 2, 1)
+        behind = self._read_stages - 2 - in_front
+
+        def registered(value: Value, stages: int, name: str) -> Value:
+            return delay(m, value, stages, enable=self.read, name=name)
+
+        row, following, beyond, first_bank = (
+            registered(value, in_front, name)
+            for value, name in (
+                (row, "read_row"), (following, "read_following"), (beyond, "read_beyond"),
+                (first_bank, "read_bank"),
+            )
+        )  # fmt: skip
         for bank, ram in enumerate(banks):
-            m.d.comb += [ram.read_row.eq(rows[bank]), ram.read.eq(self.read)]
-        places = Signal.like(first_bank, name="read_places", reset_less=True)
+            m.d.comb += ram.read_row.eq(Mux(beyond[bank], following, row))
+            m.d.comb += ram.read.eq(self.read)
         word = Signal(self._banks * self._width, name="read_word")
         m.d.comb += word.eq(Cat(ram.read_data for ram in banks))
+        places = registered(first_bank, 1 + behind, "read_places")
+        word = registered(word, behind, "read_words")
         neurons = rotate_down(m, word, places, self._width, "read")
         with m.If(self.read):
-            m.d.sync += [
-                places.eq(first_bank),
-                self.neurons.eq(neurons[: self._ti * self._width]),
-            ]
+            m.d.sync += self.neurons.eq(neurons[: self._ti * self._width])

@@ -177,8 +177,8 @@ def _machine(config: Config) -> np.ndarray:
             config.nbin_elements, config.nbin_fifo, config.element_bytes, config.ti,
             config.sb_rows, config.nbout_rows, row,
             buffer, WORD_BITS // 8,
-            config.nfu1_stages, config.nfu2_stages, config.nfu3_stages, config.activation_cycles,
-            config.paced,
+            config.operand_stages, config.nfu1_stages, config.nfu2_stages, config.nfu3_stages,
+            config.activation_cycles, config.paced,
         ],
         dtype=np.int64,
     )  # fmt: skip

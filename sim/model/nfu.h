@@ -1,7 +1,11 @@
 // hw.diannao.operands, hw.diannao.pace and hw.nfu: the pipeline from the sequencer to NBout.
 #pragma once
 
+#include <algorithm>
+
 #include "program.h"
+
+constexpr int OPERAND_STAGES = 5;  // at most
 
 // A step on its way.
 struct Step {
@@ -37,6 +41,8 @@ class Nfu {
     explicit Nfu(const Machine& machine)
         : interval(machine.activation_cycles),
           paced(machine.paced),
+          stages(machine.operand_stages),
+          operands(machine.operand_stages),
           nfu1(machine.nfu1_stages),
           nfu2(machine.nfu2_stages),
           nfu3(machine.nfu3_stages),
@@ -51,8 +57,6 @@ class Nfu {
         moves2 = !(nfu2.row() || nfu2.table()) || takes3;
         moves1 = !nfu1.any() || moves2;
         moves = !operands.any() || moves1;
-        nbin_free = address.valid && moves ? address.nbin_free : 0;
-        sb_free = banks.valid && moves ? banks.sb_free : 0;
     }
 
     // Whether it takes a step that finishes a row, or loads a table.
@@ -80,18 +84,24 @@ class Nfu {
         }
         if (moves2) nfu2.shift(nfu1.any(), nfu1.row(), nfu1.table());
         if (moves1) nfu1.shift(operands.any(), operands.row(), operands.table());
+        // A step gives up space when the memory takes its address.
+        steps[0] = step;
+        const Step &from_nbin = steps[std::min<int64_t>(stages - 2, 2)];
+        const Step& from_sb = steps[stages - 1];
+        nbin_free = from_nbin.valid && moves ? from_nbin.nbin_free : 0;
+        sb_free = from_sb.valid && moves ? from_sb.sb_free : 0;
         if (moves) {
             operands.shift(step.valid, step.row, step.table);
-            banks = address;
-            address = step;
+            for (int64_t n = stages - 1; n; --n) steps[n] = steps[n - 1];
         }
     }
 
   private:
     const int64_t interval;  // cycles that NFU-3 takes for a row
     const bool paced;
-    Section operands{3}, nfu1, nfu2, nfu3;
-    Step address{}, banks{};  // in the first two stages of the operands
+    const int64_t stages;  // of the operands
+    Section operands, nfu1, nfu2, nfu3;
+    Step steps[OPERAND_STAGES]{};  // that comes, and those in all of these stages but the last
     // The row that NFU-3 takes apart.
     bool occupied = false, of_table = false;
     int64_t place = 0;

@@ -35,7 +35,7 @@ CORES = [
         Config(
             name="shared-4x4-8bit", tn=4, ti=4, width=8, nbin_port=64, sb_port=64, nbout_port=64,
             cp_port=64, shared_port=True, nfu3_lanes=2, nfu3_multiplier="array", paced=True,
-            burst_cycles=2, **SMALL,
+            burst_cycles=2, operand_stages=5, **SMALL,
         ),
         MemorySettings(latency=60, bandwidth=8),
     ),
@@ -51,6 +51,7 @@ CORES = [
         Config(
             name="least-2x4-8bit", tn=2, ti=4, width=8, nbin_port=32, sb_port=32, nbout_port=32,
             cp_port=32, shared_port=True, address_width=17, nfu3_lanes=1, counters=False,
+            operand_stages=2,
             **{**SMALL, "outstanding": 1, "nbin_fifo": 2, "instruction_buffer": 256, "queue": 0},
         ),
         MemorySettings(latency=2, bandwidth=4),
@@ -59,6 +60,7 @@ CORES = [
         Config(
             name="engine-3x5-8bit", tn=3, ti=5, width=8, nbin_port=32, sb_port=32, nbout_port=32,
             cp_port=32, shared_port=True, address_width=17, nfu3_lanes=1, engine=True,
+            operand_stages=2,
             **{**SMALL, "outstanding": 2, "queue": 1},
         ),
         MemorySettings(latency=9, bandwidth=4, stall=0.2),

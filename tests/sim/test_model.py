@@ -22,7 +22,7 @@ from tests.sim.test_rtl import CORES
 SMALL = {config.name: config for config, _ in CORES}
 WIDE = Config(
     name="wide-4x4", tn=4, ti=4, nbin_port=128, sb_port=256, nbout_port=64, cp_port=128,
-    nbin_rows=128, nbin_fifo=64, nfu3_lanes=2,
+    nbin_rows=128, nbin_fifo=64, operand_stages=4, nfu3_lanes=2,
 )  # fmt: skip
 RUNS = [
     # core, latency, bandwidth

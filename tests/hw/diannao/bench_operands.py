@@ -96,7 +96,7 @@ async def operands(dut, stall):
     assert await StreamPort(dut, "o").receive(len(steps), stalls=gaps) == expected
     cycles = (get_sim_time("ns") - begin) / 10
     if not stall:
-        latency = 2 if CONFIG.engine else 3
+        latency = CONFIG.operand_stages
         assert cycles == len(steps) + latency, f"one step per cycle, latency {latency}"
     await RisingEdge(dut.clk)
     assert seen == freed

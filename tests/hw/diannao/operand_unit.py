@@ -55,6 +55,7 @@ class OperandUnit(wiring.Component):
             width=config.width,
             ti=config.ti,
             write_lanes=self._write_lanes,
+            read_stages=config.nbin_read_stages,
         )
         m.submodules.sb = sb = Sb(
             rows=config.sb_rows, row_bits=config.sb_row_bits, port=config.sb_port

@@ -12,8 +12,8 @@ from hw.diannao.csr import COUNTERS, Csr, markdown, read_config, register_map
 
 WIDE = Config(name="wide", tn=256, ti=3, width=8, address_width=64, shared_port=True,
               nbin_port=512, sb_port=512, nbout_port=512, cp_port=512, outstanding=256, burst=256,
-              nfu1_stages=16, nfu3_stages=16, queue=64, instruction_buffer=65536, nbin_rows=4096,
-              nbin_fifo=1024)  # fmt: skip
+              operand_stages=4, nfu1_stages=16, nfu3_stages=16, queue=64, instruction_buffer=65536,
+              nbin_rows=4096, nbin_fifo=1024)  # fmt: skip
 
 
 SMALL = CONFIGS["tiny"].replace(name="small", address_width=17, counters=False)

@@ -11,6 +11,7 @@ from tests.streams import dut_config, pack, start, unpack
 CONFIG = dut_config()
 ELEMENTS, WIDTH, TI = CONFIG["elements"], CONFIG["width"], CONFIG["ti"]
 LANES = CONFIG["write_lanes"]
+STAGES = CONFIG.get("read_stages", 2)
 
 
 def values(rng, count):
@@ -31,13 +32,13 @@ async def begin(dut):
 @cocotb.test(timeout_time=500, timeout_unit="us")
 @cocotb.parametrize(reads=[1.0, 0.6])
 async def random_traffic(dut, reads):
-    """Whatever was appended is read back from any position, two cycles with ``read`` later."""
+    """Whatever was appended is read back from any position, ``STAGES`` reads later."""
     rng = random.Random(cocotb.RANDOM_SEED)
     await begin(dut)
     memory = [None] * ELEMENTS  # what a read in this cycle sees; None was never written
     head = 0
     landing = []  # (address, value) offered in the previous cycle: in the memory after this one
-    fetched = shown = None
+    held = fetched = waiting = shown = None  # a position; what was read
     compared = 0
     for _ in range(3000):
         first = rng.randint(0, LANES - 1)
@@ -52,7 +53,9 @@ async def random_traffic(dut, reads):
 
         busy = {address for address, _ in landing}
         position = rng.choice((rng.randrange(ELEMENTS), (head - TI) % ELEMENTS))
-        read = rng.random() < reads and not busy & set(addresses(position, TI))
+        in_banks = position if STAGES == 2 else held
+        places = [] if in_banks is None else addresses(in_banks, TI)
+        read = rng.random() < reads and not busy & set(places)
         dut.position.value = position
         dut.read.value = int(read)
 
@@ -62,10 +65,11 @@ async def random_traffic(dut, reads):
             assert got == shown, f"{got} must be {shown}"
             compared += 1
         if read:
-            shown = fetched
-            fetched = [memory[address] for address in addresses(position, TI)]
-            if None in fetched:
+            waiting, shown = fetched, waiting if STAGES == 4 else fetched
+            fetched = [memory[address] for address in places]
+            if None in fetched or not places:
                 fetched = None
+            held = position
         for address, value in landing:
             memory[address] = value
         landing = offered
@@ -93,4 +97,4 @@ async def streaming(dut):
     lag = 2 + -(-TI // rate)
     for cycle in range(lag, len(data) // rate):
         expected = data[(cycle - lag) * rate : (cycle - lag) * rate + TI]
-        assert unpack(got[cycle + 2], WIDTH, TI) == expected
+        assert unpack(got[cycle + STAGES], WIDTH, TI) == expected

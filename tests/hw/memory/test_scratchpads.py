@@ -17,6 +17,8 @@ PAPER = {"elements": 1024, "banks": 16, "width": 16, "ti": 16, "write_lanes": 16
         PAPER,
         {"elements": 56, "banks": 8, "width": 8, "ti": 3, "write_lanes": 8},
         {"elements": 40, "banks": 8, "width": 16, "ti": 5, "write_lanes": 2},
+        {"elements": 24, "banks": 4, "width": 8, "ti": 4, "write_lanes": 3, "read_stages": 3},
+        {"elements": 48, "banks": 8, "width": 8, "ti": 6, "write_lanes": 4, "read_stages": 4},
         {"elements": 12, "banks": 2, "width": 16, "ti": 1, "write_lanes": 2},
     ],
     ids=lambda shape: f"{shape['ti']}x{shape['write_lanes']}",
@@ -54,6 +56,7 @@ def test_nbout(bench, shape):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"read_stages": 5}, "read_stages must be 2 to 4, not 5"),
         ({"banks": 12}, "banks must be a power of two from 2 upwards, not 12"),
         ({"ti": 17}, r"banks must be at least ti \(17\) and write_lanes \(16\), not 16"),
         ({"write_lanes": 32}, r"banks must be at least ti \(16\) and write_lanes \(32\), not 16"),
