@@ -26,8 +26,7 @@ def trial(
 ) -> float:
     """Cycles of a convolution alone, with a little more for its traffic, which breaks ties.
 
-    Only the instructions are made, no weights. Of a core with an engine, which is not modelled, the
-    one without it is taken.
+    Only the instructions are made, no weights.
 
     Parameters
     ----------
@@ -48,7 +47,7 @@ def trial(
     program = Program(
         config, encode(emitter.instructions), emitter.cursor // 8 * 8, [], 0, {}, {}, {}
     )
-    found = estimate(program, config.replace(engine=False), memory, whole=0)
+    found = estimate(program, config, memory, whole=0)
     return found.cycles + _TRAFFIC * sum(found.bytes.values()) / memory.bandwidth
 
 

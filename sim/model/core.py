@@ -8,6 +8,7 @@ import numpy as np
 
 from hw.bus.bursts import burst_bytes
 from hw.diannao.config import Config
+from hw.diannao.engine.engine import burst_size
 from hw.diannao.events import Stall
 from hw.diannao.fields import SLOTS, slot_words
 from hw.diannao.isa import LEVELS, WORD_BITS, NfuOut
@@ -169,6 +170,8 @@ def _machine(config: Config) -> np.ndarray:
         ),
         "cp": min(config.burst, buffer // 2) * beats["cp"],
     }
+    if config.engine:
+        limits = dict.fromkeys(limits, burst_size(config))
     return np.array(
         [
             config.queue, config.slots_in_work, config.outstanding, config.burst_cycles,
@@ -178,7 +181,7 @@ def _machine(config: Config) -> np.ndarray:
             config.sb_rows, config.nbout_rows, row,
             buffer, WORD_BITS // 8,
             config.operand_stages, config.nfu1_stages, config.nfu2_stages, config.nfu3_stages,
-            config.activation_cycles, config.paced,
+            config.activation_cycles, config.paced, config.engine,
         ],
         dtype=np.int64,
     )  # fmt: skip

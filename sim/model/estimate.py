@@ -9,7 +9,6 @@ import numpy as np
 
 from hw.diannao.config import Config
 from hw.diannao.words import Slots, columns
-from hw.errors import UserError
 
 from ..execution import Activity
 from ..memory import MemorySettings
@@ -73,12 +72,8 @@ def estimate(
     ------
     ValueError
         If the program never ends.
-    UserError
-        If the core has an engine: that is not modelled.
     """
     config = config or program.config
-    if config.engine:
-        raise UserError("there is no performance model of cores with engine; run it instead")
     memory = memory or MemorySettings()
     slots = columns(program.words)
     kinds = kinds_of(slots)

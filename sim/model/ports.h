@@ -37,7 +37,9 @@ class ReadMemory : public MemoryPort {
         const Beat now = shown;
         if (readers.size() == 1) {
             accept();
-            answer(now);
+            const bool taken = now.valid && readers[0]->ready;
+            answer({taken, now.last, 0});
+            if (now.valid && !taken) return false;
         } else {
             answer(passing);
             passing = now;

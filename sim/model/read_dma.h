@@ -4,12 +4,13 @@
 #include "bursts.h"
 #include "queue.h"
 
-// AR and R of one reader. Beats are always taken: no burst is sent before its words have room.
+// AR and R of one reader. No burst is sent before its words have room, so DMAs take every beat.
 struct ReadLink {
     bool valid = false;  // an address is there
     bool sent = false;   // and goes on in this cycle
     int64_t beats;       // of its burst
-    bool beat = false;   // a beat comes in this cycle
+    bool ready = true;   // a beat is taken if it comes
+    bool beat = false;   // one comes in this cycle, and is taken
     bool last;           // of its burst
 };
 

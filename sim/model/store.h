@@ -3,6 +3,7 @@
 
 #include "bursts.h"
 #include "queue.h"
+#include "row_beats.h"
 #include "slots.h"
 
 // AW, W and B. Responses are always taken.
@@ -17,20 +18,19 @@ class StoreUnit {
   public:
     WriteLink link;
     Slots slots;
-    Queue<Nothing> ring;        // NBout's rows
-    int64_t stores_done = 0;    // as the other units see it in the next cycle
-    bool left = false;          // a row left the ring in this cycle
+    int64_t stores_done = 0;  // as the other units see it in the next cycle
+    bool left = false;        // a row left NBout in this cycle
 
-    StoreUnit(const Machine& machine, const Transfer* transfers, Time* ends)
+    // `rows` are those of NBout.
+    StoreUnit(const Machine& machine, const Transfer* transfers, Time* ends, Queue<Nothing>& rows)
         : slots(machine.queue),
-          ring(machine.nbout_rows),
+          rows(rows),
           transfers(transfers),
           ends(ends),
-          beat_bytes(machine.nbout_beat),
           row_bytes(machine.row_bytes),
-          pieces((row_bytes + beat_bytes - 1) / beat_bytes),
           two_cycles(machine.burst_cycles == 2),
-          bursts(beat_bytes, machine.nbout_burst, two_cycles),
+          beats(machine.nbout_beat, row_bytes),
+          bursts(machine.nbout_beat, machine.nbout_burst, two_cycles),
           work(machine.slots_in_work),
           replies(machine.outstanding < 2 ? 2 : machine.outstanding) {}
 
@@ -44,9 +44,9 @@ class StoreUnit {
             *ends++ = now;
             work.pop();
         }
-        const int64_t level = ring.level();
+        const int64_t level = rows.level();
         make_beat();
-        if (left) ring.pop();
+        if (left) rows.pop();
         send_bursts(level);
         replies.edge();
         places.edge();
@@ -54,14 +54,12 @@ class StoreUnit {
     }
 
   private:
-    struct Place {
-        int64_t beats, start, end;
-        bool first, last_of_run;
-    };
+    Queue<Nothing>& rows;
     const Transfer* transfers;
     Time* ends;
-    const int64_t beat_bytes, row_bytes, pieces;
+    const int64_t row_bytes;
     const bool two_cycles;
+    RowBeats beats;
     Bursts bursts;
     Queue<Nothing> work;
     Queue<Place> places{4};
@@ -69,38 +67,18 @@ class StoreUnit {
     // Rows that bursts have claimed, and bytes of them that are left for the next burst.
     int64_t claimed = 0, spare = 0;
     bool permitted = false;
-    // The next piece of the row, the next beat of the burst, and what is held of that.
-    int64_t index = 0, beat = 0, held = 0;
-    bool begun = false;
 
-    // hw.bus.write_dma._Beats
+    // Into the register in front of W.
     void make_beat() {
-        left = false;
         const bool ready = !link.beat || link.taken;
         if (ready) link.beat = link.taken = false;
-        if (!places.valid()) return;
-        const Place& place = places.front();
-        const bool last_beat = beat == place.beats - 1;
-        const bool closing = place.last_of_run && last_beat, ending = index == pieces - 1;
-        const int64_t high = closing ? place.end : beat_bytes - 1;
-        const int64_t fill = place.first && !beat && !begun ? place.start : held;
-        const int64_t total =
-            fill + (ending ? row_bytes - (pieces - 1) * beat_bytes : beat_bytes);
-        const bool enough = fill > high, complete = total > high, row = ring.valid();
-        const bool sent = ready && (enough || (row && complete));
-        const bool used = row && !enough && (sent || !complete);
-        if (used) {
-            held = total & (beat_bytes - 1);
-            begun = true;
-        }
-        if (sent) {
-            begun = false;
-            beat = last_beat ? 0 : beat + 1;
+        beats.look(places.valid() ? &places.front() : nullptr, rows.valid());
+        beats.cycle(ready);
+        if (beats.sent) {
             link.beat = true;
-            if (last_beat) places.pop();
+            if (beats.last) places.pop();
         }
-        left = sent && closing ? used || index : used && ending;
-        index = left ? 0 : index + used;
+        left = beats.popped;
     }
 
     void send_bursts(int64_t level) {

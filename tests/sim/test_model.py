@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
+from boards.catalog import BOARDS
 from compiler.bound import bound_cycles
 from compiler.lowering import lower
 from hw.arith.numbers import bounds
@@ -24,6 +25,13 @@ WIDE = Config(
     name="wide-4x4", tn=4, ti=4, nbin_port=128, sb_port=256, nbout_port=64, cp_port=128,
     nbin_rows=128, nbin_fifo=64, operand_stages=4, nfu3_lanes=2,
 )  # fmt: skip
+SMALL_BOARD = BOARDS["icebreaker"].config.replace(name="icebreaker-counters", counters=True)
+ENGINE_64 = Config(
+    name="engine-10x2-8bit", tn=10, ti=2, width=8, nbin_rows=100, sb_rows=30, nbout_rows=20,
+    bias_rows=8, nfu1_stages=2, nfu2_stages=3, nfu3_lanes=2, paced=True, nbin_port=64, sb_port=64,
+    nbout_port=64, cp_port=64, shared_port=True, address_width=20, outstanding=3, burst=16,
+    instruction_buffer=512, queue=3, engine=True,
+)  # fmt: skip
 RUNS = [
     # core, latency, bandwidth
     (CONFIGS["tiny"], 1, 255),
@@ -37,6 +45,9 @@ RUNS = [
     (SMALL["single"], 10, 17),
     (WIDE, 200, 255),
     (WIDE, 25, 33),
+    (SMALL_BOARD, 2, 4),
+    (SMALL["engine-3x5-8bit"], 30, 3),
+    (ENGINE_64, 40, 16),
 ]
 
 
@@ -170,9 +181,7 @@ def test_the_papers_core_matches_rtl(latency, bandwidth):
 
 
 @pytest.mark.parametrize(
-    "config",
-    [config for config in SMALL.values() if not config.engine],
-    ids=lambda config: config.name,
+    "config", [*SMALL.values(), SMALL_BOARD, ENGINE_64], ids=lambda config: config.name
 )
 def test_random_programs_match_rtl(config):
     """Whatever a program does, the core takes as many cycles as the model says, or hangs in both.
