@@ -57,7 +57,7 @@ class Config:
     counters : count stalls and bytes as well as cycles
     engine : one small engine makes the bursts of all units, one after the other, and the program is
         decoded 16 bits per cycle: half the logic on the way to memory, for small FPGAs. For a
-        shared port of at most 64 bits and neurons of 8 bits
+        shared port of at most 64 bits
     """
 
     name: str = "custom"
@@ -165,8 +165,13 @@ class Config:
         if self.engine:
             check("engine", self.shared_port, "False without shared_port")
             check("engine", self.nbin_port <= 64, "False unless the ports have 32 or 64 bits")
-            check("engine", self.width == 8, "False unless width is 8")
-            check("address_width", self.address_width <= 32, "16 to 32 with engine")
+            # What an NBin slot skips is counted in bytes, in a number as wide as an address.
+            least = 15 + self.element_bytes
+            check(
+                "address_width",
+                least <= self.address_width <= 32,
+                f"{least} to 32 with engine and neurons of {self.width} bits",
+            )
         check("paced", not self.paced or self.nbout_rows >= 4, "False with fewer than 4 nbout_rows")
 
     def replace(self, **changes) -> "Config":
@@ -226,8 +231,10 @@ class Config:
     @property
     def nbin_banks(self) -> int:
         """NBin's single-element banks: a power of two, so that offsets split into row and bank."""
-        most = max(self.ti, self.nbin_port // (8 * self.element_bytes))
-        return 1 << (most - 1).bit_length()
+        written = self.nbin_port // (8 * self.element_bytes)
+        if self.engine and self.element_bytes > 1:
+            written += 1  # a beat may begin in the middle of an element
+        return 1 << (max(self.ti, written) - 1).bit_length()
 
     @property
     def nbin_elements(self) -> int:

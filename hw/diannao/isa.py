@@ -89,8 +89,9 @@ class SbSlot(data.Struct):
 class NbinSlot(data.Struct):
     """Append elements to NBin's ring: all runs back to back, then ``skip`` elements of no value.
 
-    The skipped elements let the last reads overhang the data. With ``fence``, the load waits until
-    every store that precedes it in the program has reached memory.
+    ``run`` is a multiple of an element's bytes; with another one, what NBin holds from there on is
+    not defined. The skipped elements let the last reads overhang the data. With ``fence``, the load
+    waits until every store that precedes it in the program has reached memory.
     """
 
     descriptor: Descriptor

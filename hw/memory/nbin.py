@@ -42,27 +42,29 @@ class NbinWritePort(wiring.Signature):
 
 
 class NbinLanePort(wiring.Signature):
-    """Writes bytes that already stand in the lanes of their banks: for elements of 8 bits.
+    """Writes bytes that already stand in the lanes of their banks.
 
     Parameters
     ----------
     elements : capacity of the ring
+    width : bits of an element, a multiple of 8
     banks : banks of the ring
-    lanes : bytes of a word; bank n is written from lane n modulo ``lanes``
+    lanes : bytes of a word; byte n of a row of banks is written from lane n modulo ``lanes``
 
     Members
     -------
-    row : the row of the first element, in bank ``first``; banks below it are in the next row
-    enables : by bank, whether it is written
+    row : the row of the first element, in bank ``first``; banks below it are in the next row. The
+        first byte may be any of the first element, but no bank is written in two rows
+    enables : by byte of a row of banks, whether it is written
     data : the lanes
     """
 
-    def __init__(self, *, elements: int, banks: int, lanes: int):
+    def __init__(self, *, elements: int, width: int, banks: int, lanes: int):
         super().__init__(
             {
                 "row": Out(range(elements // banks)),
                 "first": Out(range(banks)),
-                "enables": Out(banks),
+                "enables": Out(banks * width // 8),
                 "data": Out(unsigned(8 * lanes)),
             }
         )
@@ -95,8 +97,8 @@ class Nbin(wiring.Component):
     write_lanes : elements written together
     read_stages : 2, 3 with a register in front of the banks' addresses, 4 with one behind the banks
         as well (block RAM of an ECP5 takes almost 6 ns)
-    in_lanes : they come in the lanes of their banks, for elements of 8 bits. What is written can
-        then be read in the next cycle
+    in_lanes : they come byte by byte, in the lanes of their banks. What is written can then be
+        read in the next cycle
 
     Members
     -------
@@ -134,7 +136,9 @@ class Nbin(wiring.Component):
         self._read_stages = read_stages
         self._in_lanes = in_lanes
         if in_lanes:
-            port = NbinLanePort(elements=elements, banks=banks, lanes=write_lanes)
+            port = NbinLanePort(
+                elements=elements, width=width, banks=banks, lanes=write_lanes * width // 8
+            )
         else:
             port = NbinWritePort(elements=elements, width=width, write_lanes=write_lanes)
         super().__init__(
@@ -161,7 +165,10 @@ class Nbin(wiring.Component):
         m = Module()
         banks = []
         for bank in range(self._banks):
-            banks.append(Ram(shape=unsigned(self._width), depth=self._rows))
+            granularity = 8 if self._in_lanes else None
+            banks.append(
+                Ram(shape=unsigned(self._width), depth=self._rows, granularity=granularity)
+            )
             m.submodules[f"bank_{bank}"] = banks[-1]
         if self._in_lanes:
             self._write(m, banks)
@@ -176,7 +183,7 @@ class Nbin(wiring.Component):
             lane = bank % (len(self.write.data) // self._width)
             m.d.comb += [
                 ram.write_row.eq(rows[bank]),
-                ram.write.eq(self.write.enables[bank]),
+                ram.write.eq(self.write.enables.word_select(bank, len(ram.write))),
                 ram.write_data.eq(self.write.data.word_select(lane, self._width)),
             ]
 

@@ -66,6 +66,13 @@ CORES = [
         MemorySettings(latency=9, bandwidth=4, stall=0.2),
     ),
     (
+        Config(
+            name="engine-4x3", tn=4, ti=3, nbin_port=64, sb_port=64, nbout_port=64, cp_port=64,
+            shared_port=True, nfu3_lanes=2, paced=True, engine=True, **SMALL,
+        ),
+        MemorySettings(latency=20, bandwidth=8),
+    ),
+    (
         Config(name="single", tn=1, ti=1, nbin_port=32, sb_port=32, nbout_port=32, **SMALL),
         MemorySettings(latency=10, bandwidth=12),
     ),

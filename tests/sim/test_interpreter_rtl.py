@@ -4,15 +4,16 @@ from collections import Counter
 
 import pytest
 
-from hw.diannao.config import CONFIGS
-from sim.memory import MemorySettings
 from sim.verilator.target import VerilatorTarget
 from tests.sim.random_programs import Outcome, compare
+from tests.sim.rtl import CORES
+
+SYSTEMS = [(c, memory) for c, memory in CORES if c.name in ("tiny", "engine-4x3")]
 
 
-@pytest.fixture(scope="module")
-def target():
-    target = VerilatorTarget(CONFIGS["tiny"], MemorySettings(latency=20, bandwidth=16))
+@pytest.fixture(scope="module", params=SYSTEMS, ids=lambda system: system[0].name)
+def target(request):
+    target = VerilatorTarget(*request.param)
     yield target
     target.close()
 

@@ -74,8 +74,8 @@ class Engine(wiring.Component):
     Timing: a burst takes 8 cycles, and more if AR or AW waits; 1 more for NBin, to compare it with
     the room, 3 for each further row of SB, and 1 or more for the rows of NBout that it needs. From
     the end of a run to the next one it is 7 cycles, 11 if the middle loop advances, 15 for the
-    outer one. To begin a slot takes 10 cycles (SB: 11), to end it 7, and a skip 3 and then 9 for
-    each piece for which there is room.
+    outer one. To begin a slot takes 10 cycles (SB: 11), to end it 7, and a skip 3 (4 if elements
+    have 16 bits) and then 9 for each piece for which there is room.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ class Engine(wiring.Component):
     axi : Out(ReadWritePort), of which AR, AW and B belong to the engine
     flight : Out(stream(FlightLayout)); ended, landed, error : In(4), as Landing has them
     place : Out(stream(PlaceLayout)), bursts of NBout, one at a time
-    skip : Out, elements that NBin skips
+    skip : Out, bytes that NBin skips
     pieces : Out, pieces of the rows that SB gets, less one
     fetching : Out(1), more of the program will come
     fencing : Out(1), a load of NBin waits for stores
@@ -269,7 +269,9 @@ class Engine(wiring.Component):
                     m.d.sync += failing.eq(kind)
 
         # Room in the buffers. ``spare`` bytes of rows of NBout have been claimed for the run.
-        capacity = config.nbin_elements
+        # NBin's is in bytes.
+        element = config.element_bytes
+        capacity = config.nbin_elements * element
         room = Signal(range(capacity + 1), init=capacity)
         rows_left = Signal(range(config.sb_rows + 1), init=config.sb_rows)
         row_claimed = Signal()
@@ -280,7 +282,7 @@ class Engine(wiring.Component):
         claim_row, claim_out, takes = Signal(), Signal(), Signal()
         m.d.comb += self.skip.eq(Mux(takes & skipping, p, 0))
         m.d.sync += [
-            room.eq(room + self.nbin_free - Mux(takes & is_nbin, p, 0)),
+            room.eq(room + self.nbin_free * element - Mux(takes & is_nbin, p, 0)),
             rows_left.eq(rows_left + self.sb_free - claim_row),
             claimed.eq(claimed + claim_out - self.popped),
         ]
@@ -383,7 +385,7 @@ class Engine(wiring.Component):
                     m.next = "BEGIN"
                 with m.If(is_nbin & (phase == Phase.READ_SKIP)):
                     reads(Row.SKIP)
-                    m.next = "SKIP"
+                    m.next = "SKIP" if element == 1 else "DOUBLE"
 
             # A slot begins like an iteration of its outermost loop.
             with m.State("BEGIN"):
@@ -485,8 +487,13 @@ class Engine(wiring.Component):
                     with m.If(skipping):
                         m.d.comb += nbin_done.eq(1)
                         m.next = "IDLE"
+            if element == 2:
+                with m.State("DOUBLE"):
+                    adds(_First.ZERO, _Second.READ)
+                    m.d.sync += a.eq(total)
+                    m.next = "SKIP"
             with m.State("SKIP"):
-                writes(Row.REST, _First.ZERO, _Second.READ)
+                writes(Row.REST, _First.ZERO if element == 1 else _First.A, _Second.READ)
                 m.next = "IDLE"
                 with m.If(total.any()):
                     m.d.sync += phase.eq(Phase.SKIP)

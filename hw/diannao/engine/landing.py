@@ -43,8 +43,9 @@ class Landing(wiring.Component):
                            +-> program
 
     Whoever asks has made sure that there is room, so a beat is taken whenever it comes. Bytes are
-    turned to the bank or lane in which they are kept, so they need no register between the bursts
-    of a run: a beat that goes across a row's or a piece's end is written to both.
+    turned to the lane in which they are kept, so they need no register between the bursts of a run:
+    a beat that goes across a row's or a piece's end is written to both, and half an element waits
+    for the rest in its place in NBin.
 
     Timing: what a beat brings can be read from the second cycle on after it came.
 
@@ -56,7 +57,7 @@ class Landing(wiring.Component):
     -------
     flight : In(stream(FlightLayout))
     rdata, rresp, rlast, rvalid, rready : of an AXI read port
-    skip : In, elements that NBin skips in this cycle, in which no beat goes to NBin
+    skip : In, bytes that NBin skips in this cycle, in which no beat goes to NBin
     pieces : In(range(pieces of a row of SB)), of the rows that come now, less one
     nbin, sb : Out(NbinLanePort), Out(SbLanePort)
     nbin_arrived : Out, elements that can be read from the next cycle on; sb_arrived : Out(1), a row
@@ -91,7 +92,10 @@ class Landing(wiring.Component):
     def __init__(self, *, config: Config, most_skipped: int):
         self._config = config
         port = config.nbin_port
-        nbin = NbinLanePort(elements=config.nbin_elements, banks=config.nbin_banks, lanes=port // 8)
+        nbin = NbinLanePort(
+            elements=config.nbin_elements, width=config.width, banks=config.nbin_banks,
+            lanes=port // 8,
+        )  # fmt: skip
         sb = SbLanePort(rows=config.sb_rows, row_bits=config.sb_row_bits, port=port)
         super().__init__(
             {
@@ -163,16 +167,18 @@ class Landing(wiring.Component):
         to_sb = beat & mine[Client.SB]
 
         # NBin is a ring of bytes, SB one of rows.
-        head = Signal(range(config.nbin_elements))
-        advance = Signal(range(config.nbin_elements + 1))
-        moved = Signal(range(2 * config.nbin_elements))
+        capacity = config.nbin_elements * config.element_bytes
+        byte_bits = config.element_bytes.bit_length() - 1  # of the byte in its element
+        head = Signal(range(capacity))
+        advance = Signal(range(capacity + 1))
+        moved = Signal(range(2 * capacity))
         m.d.comb += [
             advance.eq(Mux(to_nbin, more + 1, self.skip)),
             moved.eq(head + advance),
         ]
         m.d.sync += [
-            head.eq(wrapped(moved, config.nbin_elements)),
-            self.nbin_arrived.eq(advance),
+            head.eq(wrapped(moved, capacity)),
+            self.nbin_arrived.eq((head[:byte_bits] + advance)[byte_bits:]),
         ]
         row, piece = Signal(range(config.sb_rows)), Signal.like(self.pieces)
         lane = Signal(bits)
@@ -206,16 +212,18 @@ class Landing(wiring.Component):
         ]
         in_next = Cat(n < first for n in range(width))
 
-        # NBin: the lanes below the first one are those of the next group of banks.
+        # NBin: the lanes below the first one are those of the next group of banks. There are more
+        # banks than a beat of elements, so that half an element and those after it are in different
+        # banks.
         nbin_valid = Signal()
         nbin_head = Signal.like(head, reset_less=True)
-        bank_bits = (config.nbin_banks - 1).bit_length()
-        groups = config.nbin_banks // width
-        group = nbin_head[bits:bank_bits]
+        row_bits = byte_bits + (config.nbin_banks - 1).bit_length()  # of the byte in its row
+        groups = len(self.nbin.enables) // width
+        group = nbin_head[bits:row_bits]
         m.d.sync += [nbin_valid.eq(to_nbin), nbin_head.eq(head)]
         m.d.comb += [
-            self.nbin.row.eq(nbin_head[bank_bits:]),
-            self.nbin.first.eq(nbin_head[:bank_bits]),
+            self.nbin.row.eq(nbin_head[row_bits:]),
+            self.nbin.first.eq(nbin_head[byte_bits:row_bits]),
             self.nbin.data.eq(turned),
         ]
         for g in range(groups):

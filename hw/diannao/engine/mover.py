@@ -112,7 +112,10 @@ class Mover(wiring.Component):
     def __init__(self, *, config: Config):
         self._config = config
         port = config.nbin_port
-        nbin = NbinLanePort(elements=config.nbin_elements, banks=config.nbin_banks, lanes=port // 8)
+        nbin = NbinLanePort(
+            elements=config.nbin_elements, width=config.width, banks=config.nbin_banks,
+            lanes=port // 8,
+        )  # fmt: skip
         sb = SbLanePort(rows=config.sb_rows, row_bits=config.sb_row_bits, port=port)
         super().__init__(
             {

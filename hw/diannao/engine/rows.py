@@ -44,7 +44,7 @@ class Row(enum.IntEnum, shape=4):
     NEXT = 14
     """Address of the next byte."""
     REST = 15
-    """Bytes left of the run, or elements left of the skip."""
+    """Bytes left of the run, or of the skip."""
 
 
 _FIELDS = {

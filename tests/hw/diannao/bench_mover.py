@@ -17,7 +17,8 @@ from tests.streams import dut_config, start
 
 CONFIG = Config(**dut_config())
 BEAT = CONFIG.nbin_port // 8
-ROW = CONFIG.tn
+ELEMENT = CONFIG.element_bytes
+ROW = CONFIG.tn * ELEMENT
 CAPACITY, BANKS, ROWS = CONFIG.nbin_elements, CONFIG.nbin_banks, CONFIG.sb_rows
 PIECES = -(-CONFIG.sb_row_bits // CONFIG.sb_port)
 MEMORY = 1 << 16
@@ -82,10 +83,10 @@ class Bench:
 
     def clear(self):
         """What a reset does to the buffers."""
-        self.nbin = np.zeros((CAPACITY // BANKS, BANKS), dtype=np.uint8)
+        self.nbin = np.zeros((CAPACITY // BANKS, BANKS * ELEMENT), dtype=np.uint8)
         self.sb = np.zeros((ROWS, PIECES * BEAT), dtype=np.uint8)
         self.head = self.tail = self.sb_head = self.sb_tail = 0
-        self.elements, self.rows = deque(), deque()
+        self.elements, self.rows = deque(), deque()  # what is to come: bytes, rows of SB
         self.incoming, self.fifo = deque(), deque()
 
     async def watch(self):
@@ -112,15 +113,16 @@ class Bench:
             row, first, word = (
                 int(getattr(dut, f"nbin__{name}").value) for name in ("row", "first", "data")
             )
-            for bank in range(BANKS):
-                if enables >> bank & 1:
-                    place = (row + (bank < first)) % len(self.nbin)
-                    self.nbin[place, bank] = word >> 8 * (bank % BEAT) & 0xFF
+            for place in range(BANKS * ELEMENT):
+                if enables >> place & 1:
+                    in_row = (row + (place // ELEMENT < first)) % len(self.nbin)
+                    self.nbin[in_row, place] = word >> 8 * (place % BEAT) & 0xFF
         came = int(dut.nbin_arrived.value)
         for _ in range(came):
-            expected = self.elements.popleft()
-            got = self.nbin.reshape(-1)[self.head % CAPACITY]
-            assert expected is None or got == expected, f"element {self.head}"
+            got = self.nbin.reshape(CAPACITY, ELEMENT)[self.head % CAPACITY]
+            for byte in got:
+                expected = self.elements.popleft()
+                assert expected is None or byte == expected, f"element {self.head}"
             self.head += 1
         assert self.head - self.tail <= CAPACITY, "more arrived than fits"
 
@@ -173,7 +175,7 @@ class Bench:
                     self.incoming.extend(rows)
                     data = np.frombuffer(b"".join(rows), np.uint8)[:size]
                     result[address : address + size] = data
-            self.elements.extend([None] * slot.skip)
+            self.elements.extend([None] * slot.skip * ELEMENT)
         return result
 
     def load(self, words: list[int]):
@@ -243,7 +245,8 @@ def random_bundles(rng, count: int) -> list[list[Slot]]:
         if rng.random() < 0.6:
             slots.append(Slot("sb", random_sb(rng)))
         if rng.random() < 0.6:
-            descriptor = random_pattern(rng, STORES, 40)
+            descriptor = random_pattern(rng, STORES - 1, 40)
+            descriptor["run"] += -descriptor["run"] % ELEMENT
             skip = rng.choice((0, 0, 1, CONFIG.ti, rng.randint(0, 2 * CAPACITY)))
             slots.append(Slot("nbin", descriptor, skip))
         if rng.random() < 0.6:
@@ -276,9 +279,9 @@ async def fills_nbin_to_its_last_element(dut):
     bench.haste = 0
     await bench.start()
     count, rest = divmod(CAPACITY, 7)
-    loads = [Slot("nbin", pattern(5, 7, (count, 1, 1), (9, 0, 0)))]
+    loads = [Slot("nbin", pattern(5, 7 * ELEMENT, (count, 1, 1), (15, 0, 0)))]
     if rest:
-        loads.append(Slot("nbin", pattern(1, 1), rest - 1))
+        loads.append(Slot("nbin", pattern(1, ELEMENT), rest - 1))
     await bench.run([[load] for load in loads])
 
 
@@ -289,7 +292,7 @@ async def fence_waits_for_stores(dut):
     bench.haste = 0.01
     await bench.start()
     store = Slot("nbout", pattern(STORES + 3, 4 * ROW + 1))
-    load = Slot("nbin", pattern(STORES + 1, 4 * ROW + 5), fence=1)
+    load = Slot("nbin", pattern(STORES + 1, 4 * ROW + 6), fence=1)
     await bench.run([[store], [load]])
 
 
@@ -318,7 +321,7 @@ async def reports_faults(dut, unit):
     place = {"nbout": STORES + 64, "cp": PROGRAM}.get(unit, 64)
     bad = range(place, place + BEAT) if unit != "row" else ()
     await bench.start(bad=bad)
-    good = [[Slot("sb", pattern(4096, BEAT))], [Slot("nbin", pattern(4097, 33))]]
+    good = [[Slot("sb", pattern(4096, BEAT))], [Slot("nbin", pattern(4097, 34))]]
     if unit == "row":
         faulty = Slot("sb", pattern(64, BEAT * PIECES + BEAT))
     else:

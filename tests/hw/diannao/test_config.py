@@ -4,6 +4,10 @@ import pytest
 
 from hw.diannao.config import CONFIGS, Config, ConfigError
 
+PORTS = {
+    **dict.fromkeys(("nbin_port", "sb_port", "nbout_port", "cp_port"), 32), "shared_port": True
+}  # fmt: skip
+
 
 @pytest.mark.parametrize(
     ("fields", "message"),
@@ -27,6 +31,10 @@ from hw.diannao.config import CONFIGS, Config, ConfigError
         ({"nfu2_stages": 0}, "nfu2_stages must be 1 to 16, not 0"),
         ({"nfu3_lanes": 5}, r"nfu3_lanes must be 0 or a divisor of tn \(16\), not 5"),
         ({"engine": True}, "engine must be False without shared_port, not True"),
+        (
+            {**PORTS, "engine": True, "address_width": 16},
+            "address_width must be 17 to 32 with engine and neurons of 16 bits, not 16",
+        ),
         ({"nfu3_multiplier": "lut"}, 'nfu3_multiplier must be empty, "dsp" or "array"'),
     ],
 )

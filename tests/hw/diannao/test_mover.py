@@ -17,8 +17,15 @@ WIDE = Config(
     sb_port=64, nbout_port=64, cp_port=64, shared_port=True, address_width=32, outstanding=3,
     burst=4, instruction_buffer=512, queue=2, engine=True,
 )  # fmt: skip
+# As few banks as can be: a beat that begins in the middle of an element goes beyond half of them.
+WORDS = Config(
+    name="words", tn=2, ti=2, width=16, nbin_rows=10, sb_rows=5, nbout_rows=16, nbin_port=32,
+    sb_port=32, nbout_port=32, cp_port=32, shared_port=True, address_width=17, outstanding=2,
+    burst=8, instruction_buffer=256, queue=0, engine=True,
+)  # fmt: skip
+WIDE_WORDS = WIDE.replace(name="wide-words", tn=5, ti=3, width=16, nbin_rows=14)
 
 
-@pytest.mark.parametrize("config", [LEAST, WIDE], ids=lambda config: config.name)
+@pytest.mark.parametrize("config", [LEAST, WIDE, WORDS, WIDE_WORDS], ids=lambda config: config.name)
 def test_mover(bench, config):
     bench(Mover(config=config), "mover", "tests.hw.diannao.bench_mover", asdict(config))

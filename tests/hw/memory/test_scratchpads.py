@@ -30,6 +30,19 @@ def test_nbin(bench, shape):
 @pytest.mark.parametrize(
     "shape",
     [
+        {"elements": 56, "banks": 8, "width": 8, "ti": 3, "write_lanes": 4},
+        {"elements": 20, "banks": 4, "width": 16, "ti": 3, "write_lanes": 2},
+    ],
+    ids=lambda shape: f"{shape['width']}bits",
+)
+def test_nbin_in_lanes(bench, shape):
+    shape = {**shape, "in_lanes": True}
+    bench(Nbin(**shape), "nbin", "tests.hw.memory.bench_nbin_lanes", shape)
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
         {"rows": 64, "row_bits": 4096, "port": 1024},
         {"rows": 5, "row_bits": 144, "port": 64},
         {"rows": 2, "row_bits": 48, "port": 64},
