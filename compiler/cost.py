@@ -75,7 +75,7 @@ def cost(
     # they are private and several images share them: those that had no room while the step before
     # was at work make it wait.
     size = row_bytes(shape, config)
-    weight_cycles = run_cycles(size, config.sb_port, config, memory)
+    weight_cycles = run_cycles(size, config.sb_port, config, memory, follows=True)
     weight_cycles = max(weight_cycles, round_trip(memory) / config.sb_rows)
     rows = tiling.groups * (tiling.rows * tiling.columns if shape.private else 1)
     if not (shape.private and tiling.images == 1):
@@ -91,6 +91,10 @@ def cost(
     out, out_bytes = _outputs(shape, tiling, block, config, memory)
     program_bytes = _BUNDLE_BYTES * len(patches)
     fetch = program_bytes * 8 / config.cp_port
+    if config.engine:
+        fetch = run_cycles(program_bytes, config.cp_port, config, memory, follows=True)
+        if not config.queue and len(patches) == 1:
+            waits += out  # the next block is not decoded before this one is stored
     ports = (nbin, sb, out, fetch)
     moved = nbin_bytes + sb_bytes + out_bytes + program_bytes
     slowest = max(steps, sum(ports) if config.shared_port else max(ports), moved / memory.bandwidth)

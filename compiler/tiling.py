@@ -24,6 +24,8 @@ _TRIED = 4
 """Candidates that are tried at most."""
 _NEAR = 1.1
 """How much slower than the best one they may be by the estimate that ranks them."""
+_NEAR_WITH_ENGINE = 1.25
+"""The same for cores with an engine, of which the estimate knows less."""
 _WORTH = 0.01
 """What part of the cycles another candidate must save: layers in a network differ a little from
 layers alone, and every trial takes time."""
@@ -134,7 +136,8 @@ def candidates(shape: Convolution, config: Config, memory: MemorySettings) -> li
     best = list(islice(loadable, _TRIED))
     if not best:
         raise UserError(f"no tiling of {shape} fits the buffers; enlarge nbin_rows or sb_rows")
-    return [choice for choice in best if choice.cycles <= _NEAR * best[0].cycles]
+    near = _NEAR_WITH_ENGINE if config.engine else _NEAR
+    return [choice for choice in best if choice.cycles <= near * best[0].cycles]
 
 
 @lru_cache(maxsize=4096)

@@ -8,6 +8,7 @@ from math import prod
 import numpy as np
 
 from hw.diannao.config import Config
+from hw.diannao.engine.engine import burst_size
 from hw.diannao.words import Slots, columns
 
 from ..execution import Activity
@@ -28,6 +29,8 @@ _SETTLED = 0.0125
 """How much they may differ, relatively, to stand for others."""
 _LATE = 0.005
 """By how much, relatively, a unit in a loop may be slower than the NFU."""
+_ENGINE_BURST, _ENGINE_RUN, _ENGINE_ROW = 8, 7, 3
+"""Least cycles of an engine for a burst, and beside bursts for a run and for a row of SB."""
 
 
 @dataclass(frozen=True)
@@ -96,16 +99,32 @@ def estimate(
 def _least_cycles(
     slots: Mapping[str, Slots], steps: np.ndarray, config: Config, memory: MemorySettings
 ) -> float:
-    """Cycles that the NFU's steps take, or the bytes over the ports and to the memory."""
+    """Cycles that the NFU's steps take, or the bytes over the ports and to the memory.
+
+    And those of an engine, which makes all bursts.
+    """
     moved = {kind: int(_bytes_of(slots[kind]).sum()) for kind in _STREAMS}
     ports = [8 * moved[kind] / getattr(config, f"{kind}_port") for kind in _STREAMS]
-    return max(int(steps.sum()), *ports, sum(moved.values()) / memory.bandwidth)
+    engine = 0.0
+    if config.engine:
+        size = burst_size(config)
+        burst = max(_ENGINE_BURST, memory.latency / config.outstanding)
+        rows = int(_runs_of(slots["sb"]).sum())  # those that follow each other share bursts
+        engine = _ENGINE_ROW * rows + burst * moved["sb"] / size
+        for kind in ("nbin", "nbout"):
+            bursts = np.ceil(slots[kind].fields["descriptor.run"] / size)
+            engine += float((_runs_of(slots[kind]) * (_ENGINE_RUN + burst * bursts)).sum())
+    return max(int(steps.sum()), *ports, engine, sum(moved.values()) / memory.bandwidth)
+
+
+def _runs_of(transfers: Slots) -> np.ndarray:
+    """Runs of load or store slots."""
+    return prod(transfers.fields[f"descriptor.count[{n}]"] for n in range(3))
 
 
 def _bytes_of(transfers: Slots) -> np.ndarray:
     """Bytes that load or store slots move."""
-    fields = transfers.fields
-    return prod(fields[f"descriptor.count[{n}]"] for n in range(3)) * fields["descriptor.run"]
+    return _runs_of(transfers) * transfers.fields["descriptor.run"]
 
 
 def _words_of(words: np.ndarray, slots: Mapping[str, Slots], excerpt: Excerpt) -> np.ndarray:

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from boards.catalog import BOARDS
 from compiler.blocks import Convolution, Patch, Tiling, passes_of
 from compiler.tiling import candidates, choose
 from compiler.trial import trial
@@ -96,6 +97,20 @@ def test_the_model_decides():
     assert tiling != first
     assert cycles == trial(shape, tiling, CONFIG, MEMORY)
     assert cycles < 0.99 * trial(shape, first, CONFIG, MEMORY)
+
+
+def test_the_time_of_an_engine_counts():
+    """A core of eight multipliers and an engine keeps them busy, whichever layer it is."""
+    config = BOARDS["icebreaker"].config
+    memory = MemorySettings(latency=2, bandwidth=4)
+    for channels, outputs, size in ((16, 32, 8), (32, 32, 4)):
+        shape = Convolution(
+            1, size, size, channels, outputs, (3, 3), (1, 1),
+            ((size + 2) ** 2 * channels, (size + 2) * channels, channels),
+        )  # fmt: skip
+        cycles = choose(shape, config, memory).cycles
+        print(f"{shape.macs / 8:.0f} steps, {cycles:.0f} cycles")
+        assert shape.macs / 8 >= 0.85 * cycles
 
 
 def test_whole_windows_are_chosen_only_for_few_channels():

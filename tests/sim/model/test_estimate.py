@@ -4,9 +4,10 @@ import time
 
 import pytest
 
+from boards.catalog import BOARDS
 from compiler.lowering import lower
 from hw.diannao.assembler import Instruction, Loop, NbinLoad, NboutStore, Runs, encode, nest
-from hw.diannao.config import CONFIGS
+from hw.diannao.config import CONFIGS, Config
 from hw.nfu.layouts import Op
 from sim.memory import MemorySettings
 from sim.model import estimate
@@ -17,15 +18,18 @@ PAPER = CONFIGS["diannao-16x16"]
 SLOW = MemorySettings(latency=50, bandwidth=60)
 
 
-def program_of(*, conv=(), pool=(), gemm=()) -> Program:
-    net = Network(PAPER, 1)
+ENGINE = BOARDS["icebreaker"].config.replace(address_width=24)
+
+
+def program_of(config: Config = PAPER, *, conv=(), pool=(), gemm=()) -> Program:
+    net = Network(config, 1)
     if conv:
         net.conv(net.input(*conv[0]), *conv[1:])
     elif pool:
         net.pool(net.input(*pool[0]), *pool[1:])
     else:
         net.gemm(net.input(*gemm[0]), *gemm[1:])
-    return lower(net.graph(), PAPER)
+    return lower(net.graph(), config)
 
 
 LAYERS = {
@@ -34,6 +38,10 @@ LAYERS = {
     "VGG conv": lambda: program_of(conv=((1, 64, 56, 56), 64, (3, 3), (1, 1), (1, 1, 1, 1))),
     "pooling": lambda: program_of(pool=((1, 64, 110, 110), "max", (3, 3), (2, 2))),
     "classifier": lambda: program_of(gemm=((64, 1024), 1024)),
+    "engine, conv": lambda: program_of(
+        ENGINE, conv=((1, 16, 32, 32), 32, (3, 3), (1, 1), (1, 1, 1, 1))
+    ),
+    "engine, pooling": lambda: program_of(ENGINE, pool=((1, 32, 64, 64), "max", (3, 3), (2, 2))),
 }
 
 
