@@ -9,8 +9,9 @@ import numpy as np
 from hw.errors import UserError
 from hw.link.protocol import REGISTERS
 from sim.driver import Driver, bytes_moved
-from sim.execution import Execution, Progress
+from sim.execution import Activity, Execution, Progress
 from sim.memory import MemorySettings
+from sim.model import estimate
 from sim.program import Program
 
 from .serial_link import SerialLink
@@ -101,9 +102,13 @@ class BoardTarget:
         self.memory = MemorySettings(latency=link.latency, bandwidth=link.bandwidth)
         self._every = every
         self._loaded: Program | None = None
+        self._layers: dict[int, Activity] = {}
 
     def run(self, program: Program, inputs: dict[str, np.ndarray]) -> Execution:
-        """Execute ``program``; see ``sim.execution.Target``."""
+        """Execute ``program``; see ``sim.execution.Target``.
+
+        The core counts for the whole program; what it did for each layer is the model's estimate.
+        """
         seconds = self.link.seconds
         if program is not self._loaded:
             self.driver.check(program)
@@ -115,6 +120,7 @@ class BoardTarget:
             self._loaded = None
             self.driver.load(program)
             self._loaded = program
+            self._layers = estimate(program, memory=self.memory).layers
         outputs = self.driver.run(inputs)
         counters = self.driver.counters()
         tensors = program.tensors if self._every else {}
@@ -122,9 +128,9 @@ class BoardTarget:
         self.link.check_session()
         return Execution(
             tensors={**inputs, **outputs, **everything},
-            source="board", cycles=counters["CYCLES"], layers={},
-            bytes=bytes_moved(counters),
-            link_seconds=self.link.seconds - seconds,
+            source="board", cycles=counters["CYCLES"], layers=self._layers,
+            bytes=bytes_moved(counters), link_seconds=self.link.seconds - seconds,
+            layer_source="model",
         )  # fmt: skip
 
     def close(self) -> None:

@@ -36,7 +36,11 @@ def showing_progress() -> Iterator[Report]:
 def layer_table(report: dict[str, Any]) -> Table:
     """The layers of a report (see ``Session.report``) for people."""
     title = f"{report['model']} on {report['config']} ({report['target']})"
-    table = Table(title=escape(title))
+    modelled = any(layer["source"] == "model" for layer in report["layers"])
+    table = Table(
+        title=escape(title),
+        caption="cycles of layers: by the performance model" if modelled else None,
+    )
     table.add_column("layer")
     table.add_column("operator")
     clocked = report["target"] not in ("golden", "isa")

@@ -335,8 +335,9 @@ class Session:
         program = compiled.programs[segment.name]
         for tag, layer in program.layers.items():
             if tag in execution.layers:
+                source = execution.layer_source or execution.source
                 record.layers[layer.name].count(
-                    execution.layers[tag], execution.source, program.accesses.get(tag, {})
+                    execution.layers[tag], source, program.accesses.get(tag, {})
                 )
 
     # Saturation

@@ -40,6 +40,7 @@ class Execution:
     source : where the cycles come from, "rtl", "isa" or "board"
     cycles : from start to end of the program, None without a clock
     layers : by the tag of ``program.layers``
+    layer_source : where those come from if it is not ``source``: "model"
     bytes : useful bytes by stream, empty if the core does not count them
     seconds : wall-clock time of the simulator, None for what is no RTL simulator
     link_seconds : time on the line to a board, None for all else
@@ -52,6 +53,7 @@ class Execution:
     bytes: dict[str, int]
     seconds: float | None = None
     link_seconds: float | None = None
+    layer_source: str | None = None
 
 
 class Progress(Protocol):

@@ -38,7 +38,7 @@ class OnChipMemory(wiring.Component):
     bus: Any
     words: Any
 
-    latency = 10  # of the core's own way to its memory, too
+    latency = 2  # from an address to its first beat
 
     def __init__(self, *, storage: Storage, address_width: int):
         self._storage = storage

@@ -3,7 +3,6 @@
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import prod
 
 import numpy as np
 
@@ -119,7 +118,7 @@ def _least_cycles(
 
 def _runs_of(transfers: Slots) -> np.ndarray:
     """Runs of load or store slots."""
-    return prod(transfers.fields[f"descriptor.count[{n}]"] for n in range(3))
+    return np.prod([transfers.fields[f"descriptor.count[{n}]"] for n in range(3)], axis=0)
 
 
 def _bytes_of(transfers: Slots) -> np.ndarray:
