@@ -93,6 +93,7 @@ class SdramMemory(wiring.Component):
         write, tag = Signal(), Signal(_ID_WIDTH + 1)
 
         asked = Signal()  # the host's word is on its way
+        wants, wants_write = Signal(), Signal()  # it is to be sent; a cycle late, as it is far away
         storing = Signal()  # a burst of writes has not been answered
         wrote = Signal()  # the last burst was a write
         host_write = Signal()  # the host's word is to be written
@@ -113,16 +114,17 @@ class SdramMemory(wiring.Component):
             request.last.eq(fits),
             request.tag.eq(tag),
         ]
+        m.d.sync += [wants.eq(words.valid & ~asked), wants_write.eq(words.write)]
         with m.FSM():
             with m.State("CHOOSE"):
-                with m.If(words.valid & ~asked & ~(words.write & storing)):
+                with m.If(wants & ~(wants_write & storing)):
                     m.d.sync += [
                         address.eq(words.address[lane_bits:]),
                         left.eq(0),
-                        write.eq(words.write),
+                        write.eq(wants_write),
                         tag.eq(host_tag),
                         asked.eq(1),
-                        host_write.eq(words.write),
+                        host_write.eq(wants_write),
                     ]
                     m.next = "REQUEST"
                 with m.Elif(bus.awvalid & ~storing & ~host_write & ~(bus.arvalid & wrote)):

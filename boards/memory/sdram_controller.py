@@ -176,9 +176,10 @@ class SdramController(wiring.Component):
         active = Signal()
         hold = Signal(init=1)
         spacing = Signal(range(words))
+        rested, begins = Signal(), Signal()  # active, and nothing to wait for; will become active
         turn, issue, last, accept = Signal(), Signal(), Signal(), Signal()
         m.d.comb += [
-            turn.eq(active & ~hold & (spacing == 0)),
+            turn.eq(rested & ~hold),
             self.w.ready.eq(turn & access.write & read_path.quiet),
             write_path.start.eq(self.w.ready & self.w.valid),
             read_path.start.eq(turn & ~access.write & read_path.room),
@@ -190,6 +191,8 @@ class SdramController(wiring.Component):
         ]
         with m.If(spacing != 0):
             m.d.sync += spacing.eq(spacing - 1)
+        # A beat has two words or more, so that none is issued in the cycle after another.
+        m.d.sync += rested.eq((active | begins) & (spacing <= 1) & ~issue)
         with m.If(issue):
             m.d.sync += [
                 pins.command.eq(Mux(access.write, Command.WRITE, Command.READ)),
@@ -307,6 +310,7 @@ class SdramController(wiring.Component):
                 with m.If(due):
                     refresh()
                 with m.Elif(accept):
+                    m.d.comb += begins.eq(1)
                     m.d.sync += [access.eq(prepared), active.eq(1)]
                     take()
         with m.If(tick):

@@ -153,7 +153,7 @@ class ReadPath(wiring.Component):
 
         # The pins are free one cycle after the last word.
         busy = self._latency + self._words - 3
-        m.d.comb += self.quiet.eq(coming[:busy] == 0)
+        m.d.sync += self.quiet.eq(~self.start & (coming[: busy - 1] == 0))
 
         claimed = Signal(range(self.DEPTH + 1))
         taken = Signal()

@@ -90,25 +90,25 @@ class _Runs(wiring.Component):
         self._starts = [
             Signal(address_width, name=f"start_{n}", reset_less=True) for n in range(max(1, loops))
         ]
-        self._index = [Signal(16, name=f"index_{n}", reset_less=True) for n in self._loops]
+        # Iterations that follow the present one, and whether there are none; and what both are in
+        # the first one. So where the next run begins is known without counting.
+        self._left, self._first_left = (
+            [Signal(16, name=f"{name}_{n}", reset_less=True) for n in self._loops]
+            for name in ("left", "first_left")
+        )
+        self._ending, self._single = (
+            [Signal(name=f"{name}_{n}", reset_less=True) for n in self._loops]
+            for name in ("ending", "single")
+        )
         descriptor = self.i.payload
-        self._count = Signal.like(descriptor.count, name="count", reset_less=True)
         self._stride = Signal.like(descriptor.stride, name="stride", reset_less=True)
 
     def elaborate(self, platform):
         m = Module()
         descriptor = self.i.payload
         width, loops = self._address_width, self._loops
-        starts, index, count, stride = self._starts, self._index, self._count, self._stride
+        starts, stride, left, ending = self._starts, self._stride, self._left, self._ending
         run = Signal.like(self.o.payload.run, reset_less=True)
-
-        following = [Signal(16, name=f"following_{n}") for n in loops]
-        ending = [Signal(name=f"ending_{n}") for n in loops]
-        for n in loops:
-            m.d.comb += [
-                following[n].eq(index[n] + 1),
-                ending[n].eq(following[n] == count[n]),
-            ]
         m.d.comb += [
             self.o.payload.address.eq(starts[0]),
             self.o.payload.run.eq(run),
@@ -138,7 +138,6 @@ class _Runs(wiring.Component):
         with m.If(self.i.ready):
             m.d.sync += [
                 self.o.valid.eq(self.i.valid),
-                count.eq(descriptor.count),
                 stride.eq(descriptor.stride),
                 run.eq(descriptor.run),
             ]
@@ -147,10 +146,16 @@ class _Runs(wiring.Component):
                 with m.If(self.i.ready | moves[n]):
                     m.d.sync += start.eq(moved)
             for n in loops:
-                with m.If(self.i.ready | Cat(ending[: n + 1]).all()):
-                    m.d.sync += index[n].eq(0)
+                first_left, single = self._first_left[n], self._single[n]
+                with m.If(self.i.ready):
+                    for register in (left[n], first_left):
+                        m.d.sync += register.eq(descriptor.count[n] - 1)
+                    for register in (ending[n], single):
+                        m.d.sync += register.eq(descriptor.count[n] == 1)
+                with m.Elif(Cat(ending[: n + 1]).all()):
+                    m.d.sync += [left[n].eq(first_left), ending[n].eq(single)]
                 with m.Elif(Cat(ending[:n], C(1, 1)).all()):
-                    m.d.sync += index[n].eq(following[n])
+                    m.d.sync += [left[n].eq(left[n] - 1), ending[n].eq(left[n] == 1)]
         return m
 
 

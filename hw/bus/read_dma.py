@@ -165,7 +165,6 @@ class ReadDma(wiring.Component):
 
         # Permission is asked once, and remembered while AR is busy or too much is in flight.
         permitted = Signal()
-        allowed = Signal()
         taken = Signal()
         room = Signal()
         m.d.comb += [
@@ -173,14 +172,15 @@ class ReadDma(wiring.Component):
             self.permit.payload.bytes.eq(burst.bytes),
             self.permit.payload.first.eq(burst.first),
             self.permit.payload.last.eq(burst.last),
-            allowed.eq(bursts.o.valid & ~self.halt & (permitted | self.permit.ready)),
             room.eq(flight.i.ready & (flight.level < self._outstanding)),
             bursts.o.ready.eq(taken),
         ]
+        offered = bursts.o.valid & ~self.halt
+        allowed = offered & (permitted | self.permit.ready)
         if self._burst_cycles == 1:
             m.d.comb += taken.eq(allowed & room & address.i.ready)
         else:
-            m.d.comb += taken.eq(allowed & permitted & room & ~address.o.valid)
+            m.d.comb += taken.eq(offered & permitted & room & ~address.o.valid)
         m.d.sync += permitted.eq(allowed & ~taken)
 
         # Address channel.

@@ -96,15 +96,19 @@ class RowBeats(wiring.Component):
         ]
 
         # The beat that is next: bytes ``low`` to ``high`` of it belong to the run.
-        beat = Signal(8)
+        fresh = Signal(init=1)  # it is the first of its burst
+        following = Signal(8, reset_less=True)  # else: beats behind it, and whether there are none
+        final = Signal(reset_less=True)
+        beats = Signal.like(following)
         last_beat = Signal()
         opening = Signal()
         closing = Signal()
         low = Signal.like(place.start)
         high = Signal.like(place.end)
         m.d.comb += [
-            last_beat.eq(beat == place.length),
-            opening.eq(place.first & (beat == 0)),
+            beats.eq(Mux(fresh, place.length, following)),
+            last_beat.eq(Mux(fresh, place.length == 0, final)),
+            opening.eq(place.first & fresh),
             closing.eq(place.last_of_run & last_beat),
             low.eq(Mux(opening, place.start, 0)),
             high.eq(Mux(closing, place.end, count - 1)),
@@ -145,7 +149,9 @@ class RowBeats(wiring.Component):
                 with m.If(complete | from_piece[n]):
                     m.d.sync += held[8 * n : 8 * n + 8].eq(turned[8 * n : 8 * n + 8])
         with m.If(sent):
-            m.d.sync += [beat.eq(Mux(last_beat, 0, beat + 1)), begun.eq(0)]
+            m.d.sync += [
+                fresh.eq(last_beat), following.eq(beats - 1), final.eq(beats == 1), begun.eq(0)
+            ]  # fmt: skip
 
         # A row ends with its last piece, or with its run.
         m.d.comb += [

@@ -146,7 +146,8 @@ class Decoder(wiring.Component):
 
         # The slot that is next: CP between instructions, else the lowest of those to come.
         cp: Any = Signal(CpSlot)
-        kind = Signal(len(_KINDS))
+        kind = Signal(len(_KINDS), init=1)
+        following = Signal.like(coming)  # of those to come, when the one that is next has come
         offered = Signal(len(_KINDS))  # one-hot: the slot that is handed out as a whole
         places = Cat(1, *(units[name].ready for name in _UNITS))
         if not self._queued:
@@ -154,8 +155,7 @@ class Decoder(wiring.Component):
         closing, ready, taken, idle = Signal(), Signal(), Signal(), Signal()
         m.d.comb += [
             cp.eq(word),
-            kind[0].eq(~coming.any()),
-            kind[1:].eq(coming & -coming),
+            following.eq(Mux(kind[0], Cat(cp[name] for name in _UNITS), coming & (coming - 1))),
             ready.eq((kind & places).any()),
             self.i.ready.eq(self.enable & ~bad & ~(end & kind[0]) & (ready | index.any())),
             taken.eq(self.i.valid & self.i.ready),
@@ -171,14 +171,12 @@ class Decoder(wiring.Component):
                 out_of_words.eq(self.i.payload.last),
             ]
             with m.If(kind[0]):
+                m.d.sync += [pc.eq(offset), self.tag.eq(cp.tag), end.eq(cp.end)]
+            with m.If(closing):
                 m.d.sync += [
-                    coming.eq(Cat(cp[name] for name in _UNITS)),
-                    pc.eq(offset),
-                    self.tag.eq(cp.tag),
-                    end.eq(cp.end),
+                    coming.eq(following),
+                    kind.eq(Cat(~following.any(), following & -following)),
                 ]
-            with m.Elif(closing):
-                m.d.sync += coming.eq(coming & (coming - 1))
 
         # Check each word; the result is there with what its slot's last word makes complete.
         broken = Signal()
@@ -237,6 +235,7 @@ class Decoder(wiring.Component):
                 bad.eq(0),
                 waiting.eq(0),
                 coming.eq(0),
+                kind.eq(1),
                 index.eq(0),
                 end.eq(0),
                 out_of_words.eq(0),

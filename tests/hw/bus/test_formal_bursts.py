@@ -83,14 +83,16 @@ class RunsSpec(wiring.Component):
                 assert_(run.last == Cat(final).all()),
                 assert_(run.address == sum(offsets, doing.address)[: self.ADDRESS_WIDTH]),
                 # What the induction needs.
-                assert_(runs._count == doing.count),
                 assert_(runs._stride == doing.stride),
             ]
             for n in range(self.LOOPS):
                 start = sum(offsets[n:], doing.address)[: self.ADDRESS_WIDTH]
                 m.d.comb += [
                     assert_(runs._starts[n] == start),
-                    assert_(runs._index[n] == index[n]),
+                    assert_(runs._left[n] == doing.count[n] - 1 - index[n]),
+                    assert_(runs._first_left[n] == doing.count[n] - 1),
+                    assert_(runs._ending[n] == final[n]),
+                    assert_(runs._single[n] == (doing.count[n] == 1)),
                     assert_(index[n] < doing.count[n]),
                     assert_(self._in_range(doing.count[n])),
                 ]
