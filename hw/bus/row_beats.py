@@ -6,7 +6,29 @@ from amaranth.lib.wiring import In, Out
 
 from ..memory.rotate import rotate_up
 
-__all__ = ["PlaceLayout", "RowBeatLayout", "RowBeats"]
+__all__ = ["PlaceLayout", "RowBeatLayout", "RowBeats", "rows_per_burst"]
+
+
+def rows_per_burst(rows: int, row_bytes: int, beat_bytes: int) -> int:
+    """Most rows for which one burst is sent, out of a FIFO that holds ``rows``.
+
+    Half of the FIFO, so that the rows of the next burst gather while this one is sent, but a beat's
+    worth at least.
+
+    Raises
+    ------
+    ValueError
+        If the FIFO does not hold that.
+    """
+    # A row that is longer than a beat stays in the FIFO while a burst ends inside it.
+    extra = int(row_bytes > beat_bytes)
+    least = -(-beat_bytes // row_bytes) + extra
+    if rows < least:
+        raise ValueError(
+            f"rows must be at least {least} to fill a beat of {beat_bytes} bytes with rows of "
+            f"{row_bytes} bytes, not {rows!r}"
+        )
+    return max(rows // 2, least) - extra
 
 
 class PlaceLayout(data.StructLayout):

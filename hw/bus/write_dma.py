@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 from .axi import Burst, WritePort
 from .bursts import AddressLayout, Bursts, burst_bytes
 from .descriptor import Descriptor
-from .row_beats import PlaceLayout, RowBeatLayout, RowBeats
+from .row_beats import PlaceLayout, RowBeatLayout, RowBeats, rows_per_burst
 from .streams import Queue, Register
 
 __all__ = ["WriteDma"]
@@ -91,20 +91,12 @@ class WriteDma(wiring.Component):
         if burst_cycles not in (1, 2):
             raise ValueError(f"burst_cycles must be 1 or 2, not {burst_cycles!r}")
         beat_bytes = data_width // 8
-        # A row that is longer than a beat stays in the FIFO while a burst ends inside it.
-        extra = int(row_bytes > beat_bytes)
-        least = -(-beat_bytes // row_bytes) + extra
-        if rows < least:
-            raise ValueError(
-                f"rows must be at least {least} to fill a beat of {beat_bytes} bytes with rows of "
-                f"{row_bytes} bytes, not {rows!r}"
-            )
         self._address_width = address_width
         self._data_width = data_width
         self._row_bytes = row_bytes
         self._rows = rows
-        # Half of the FIFO, so that the rows of the next burst gather while this one is sent.
-        self._limit = min((max(rows // 2, least) - extra) * row_bytes, burst * beat_bytes)
+        in_fifo = rows_per_burst(rows, row_bytes, beat_bytes) * row_bytes
+        self._limit = min(in_fifo, burst * beat_bytes)
         self._outstanding = outstanding
         self._burst_cycles = burst_cycles
         self._run_width = run_width

@@ -206,6 +206,20 @@ class Config:
         return 16 if self.engine else 64
 
     @property
+    def nbin_burst(self) -> int:
+        """Most beats of NBin's bursts.
+
+        A burst is requested when it has room as a whole, so short ones keep the FIFO fuller, and
+        the fuller it is, the more latency it covers.
+        """
+        return min(self.burst, max(1, self.nbin_fifo // 4))
+
+    @property
+    def cp_burst(self) -> int:
+        """Most beats of the program's bursts: at most half of the instruction buffer."""
+        return min(self.burst, self.instruction_buffer // (self.cp_port // 8) // 2)
+
+    @property
     def lanes(self) -> int:
         """Lanes of the pooling path, which takes one neuron per lane and cycle."""
         return min(self.tn, self.ti)

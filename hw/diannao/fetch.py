@@ -149,7 +149,7 @@ class Fetch(wiring.Component):
             address_width=config.address_width,
             data_width=config.cp_port,
             outstanding=config.outstanding,
-            burst=min(config.burst, beats // 2),
+            burst=config.cp_burst,
             burst_cycles=config.burst_cycles,
             aligned=True,
             loops=0,

@@ -128,13 +128,11 @@ class NbinLoader(wiring.Component):
     def elaborate(self, platform) -> Module:
         m = Module()
         config = self._config
-        # A burst is requested when it has room as a whole, so short ones keep the FIFO fuller, and
-        # the fuller it is, the more latency it covers.
         m.submodules.dma = dma = ReadDma(
             address_width=config.address_width,
             data_width=config.nbin_port,
             outstanding=config.outstanding,
-            burst=min(config.burst, max(1, config.nbin_fifo // 4)),
+            burst=config.nbin_burst,
             burst_cycles=config.burst_cycles,
             run_width=min(32, config.address_width),
         )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hw.bus.bursts import burst_bytes
+from hw.bus.row_beats import rows_per_burst
 from hw.diannao.config import Config
 from hw.diannao.engine.engine import burst_size
 from hw.diannao.events import Stall
@@ -159,16 +160,14 @@ def _machine(config: Config) -> np.ndarray:
     row = config.tn * config.element_bytes
     beats = {kind: getattr(config, f"{kind}_port") // 8 for kind in ("nbin", "sb", "nbout", "cp")}
     buffer = config.instruction_buffer // beats["cp"]
-    # A row that is longer than a beat stays in the ring while a burst ends inside it.
-    extra = int(row > beats["nbout"])
-    least = -(-beats["nbout"] // row) + extra
     limits = {
-        "nbin": min(config.burst, max(1, config.nbin_fifo // 4)) * beats["nbin"],
+        "nbin": config.nbin_burst * beats["nbin"],
         "sb": config.burst * beats["sb"],
         "nbout": min(
-            (max(config.nbout_rows // 2, least) - extra) * row, config.burst * beats["nbout"]
+            rows_per_burst(config.nbout_rows, row, beats["nbout"]) * row,
+            config.burst * beats["nbout"],
         ),
-        "cp": min(config.burst, buffer // 2) * beats["cp"],
+        "cp": config.cp_burst * beats["cp"],
     }
     if config.engine:
         limits = dict.fromkeys(limits, burst_size(config))

@@ -128,7 +128,8 @@ def test_products_in_icarus():
     check(IcarusTarget(config), config)
 
 
-@pytest.mark.parametrize("mesh", [(1, 1), pytest.param((2, 1), marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("mesh", [(1, 1), (2, 1)])
 def test_rtl(mesh):
     from sim.verilator.target import VerilatorTarget
 

@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from ...bus.axi import Burst, ReadWritePort
 from ...bus.bursts import burst_bytes
-from ...bus.row_beats import PlaceLayout
+from ...bus.row_beats import PlaceLayout, rows_per_burst
 from ...memory.ram import Ram
 from ..config import Config
 from ..isa import ErrorCode
@@ -22,10 +22,8 @@ def burst_size(config: Config) -> int:
     """Most bytes of a burst: as configured, half of the instruction buffer, or of NBout."""
     width = config.nbin_port // 8
     row = config.tn * config.element_bytes
-    # A row that is longer than a beat stays in NBout while a burst ends inside it.
-    in_nbout = (max(config.nbout_rows // 2, -(-width // row)) - (row > width)) * row
-    beats = min(config.burst, config.instruction_buffer // width // 2)
-    return burst_bytes(config.nbin_port, min(beats * width, in_nbout))
+    in_nbout = rows_per_burst(config.nbout_rows, row, width) * row
+    return burst_bytes(config.nbin_port, min(config.cp_burst * width, in_nbout))
 
 
 class _First(enum.IntEnum, shape=2):

@@ -18,8 +18,9 @@ WIDE = Config(
     burst=4, instruction_buffer=512, queue=2, engine=True,
 )  # fmt: skip
 # As few banks as can be: a beat that begins in the middle of an element goes beyond half of them.
+# A row of NBout is longer than a beat, and there are no more than two.
 WORDS = Config(
-    name="words", tn=2, ti=2, width=16, nbin_rows=10, sb_rows=5, nbout_rows=16, nbin_port=32,
+    name="words", tn=3, ti=2, width=16, nbin_rows=10, sb_rows=5, nbout_rows=2, nbin_port=32,
     sb_port=32, nbout_port=32, cp_port=32, shared_port=True, address_width=17, outstanding=2,
     burst=8, instruction_buffer=256, queue=0, engine=True,
 )  # fmt: skip
