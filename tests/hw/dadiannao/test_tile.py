@@ -10,7 +10,9 @@ from hw.dadiannao.tile import Tile
 
 SMALL = CONFIGS["dadiannao-tiny"].replace(nbin_rows=64, sb_rows=64, nbout_rows=16, tiles=1)
 TILES = [
-    SMALL.replace(name="macro", memory="macro", refresh_interval=128),
+    pytest.param(
+        SMALL.replace(name="macro", memory="macro", refresh_interval=128), marks=pytest.mark.slow
+    ),
     SMALL.replace(name="block_ram", sb_latency=1, sb_restore=0),
     SMALL.replace(
         name="slow", memory="macro", sb_latency=7, sb_restore=3, sb_banks=8, width=8, trunk=32
@@ -21,9 +23,12 @@ TILES = [
 TRAINING = SMALL.replace(name="training", aggregate=True, training=True)
 TRAINING_TILES = [
     TRAINING,
-    TRAINING.replace(
-        name="narrow", width=8, trunk=32, sb_banks=2, sb_latency=1, nfu1_stages=1, nfu2_stages=1,
-        nfu3_stages=1,
+    pytest.param(
+        TRAINING.replace(
+            name="narrow", width=8, trunk=32, sb_banks=2, sb_latency=1, nfu1_stages=1,
+            nfu2_stages=1, nfu3_stages=1,
+        ),
+        marks=pytest.mark.slow,
     ),
 ]  # fmt: skip
 

@@ -13,7 +13,7 @@ PARAMETERS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", PARAMETERS)
+@pytest.mark.parametrize("name", [pytest.param("2x2", marks=pytest.mark.slow), "3x2"])
 def test_mesh(bench, name):
     parameters = PARAMETERS[name]
     bench(Mesh(config=mesh_config(parameters)), "mesh", "tests.hw.mesh.bench_mesh", parameters)
