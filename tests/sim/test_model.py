@@ -47,7 +47,7 @@ RUNS = [
     (WIDE, 25, 33),
     (SMALL_BOARD, 2, 4),
     (SMALL["engine-3x5-8bit"], 30, 3),
-    (SMALL["engine-4x3"], 25, 12),
+    (SMALL["engine-4x3"], 1, 12),
     (ENGINE_64, 40, 16),
 ]
 
