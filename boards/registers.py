@@ -12,12 +12,12 @@ IDENTIFICATION = 0x424F4152
 
 
 def board_registers(
-    *, memory: int = 0, bandwidth: int = 0, latency: int = 0, clock: int = 0
+    *, memory: int = 0, bandwidth: int = 0, latency: int = 0, on_chip: bool = False, clock: int = 0
 ) -> RegisterMap:
     """The registers of a board with ``memory`` bytes and a clock of ``clock`` Hz.
 
-    The memory moves ``bandwidth`` bytes per cycle, after ``latency`` cycles. Whoever wants to know
-    where the registers are, gives no numbers.
+    The memory moves ``bandwidth`` bytes per cycle, after ``latency`` cycles; ``on_chip`` is an
+    OnChipMemory. Whoever wants to know where the registers are, gives no numbers.
     """
     constant, write = Access.CONSTANT, Access.WRITE
     return RegisterMap(
@@ -34,6 +34,7 @@ def board_registers(
                      (Field("checked", "1: plain writes have no effect", 0, 1, write),)),
             Register("SPEED", 0x14, "of the memory",
                      (Field("bandwidth", "bytes per cycle", 0, 16, constant, bandwidth),
-                      Field("latency", "cycles to the first beat", 16, 8, constant, latency))),
+                      Field("latency", "cycles to the first beat", 16, 8, constant, latency),
+                      Field("on_chip", "one burst at a time", 24, 1, constant, on_chip))),
         ]
     )  # fmt: skip

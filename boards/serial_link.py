@@ -64,6 +64,7 @@ class SerialLink:
     repeated : frames that had to be sent again
     memory : bytes of the board's memory
     bandwidth, latency : of that memory, in bytes per cycle and cycles
+    on_chip : it is on the FPGA, see ``sim.memory.MemorySettings``
     clock : cycles per second of its core
 
     Raises
@@ -97,8 +98,10 @@ class SerialLink:
                 raise BoardError(f"what answers at {port!r} is no board of ours")
             self._attempts = ATTEMPTS
             self.memory = self.read_register(BOARD + _BOARD["MEMORY"].offset)
-            speed = self.read_register(BOARD + _BOARD["SPEED"].offset)
-            self.bandwidth, self.latency = speed & 0xFFFF, speed >> 16
+            register = _BOARD["SPEED"]
+            speed = register.unpack(self.read_register(BOARD + register.offset))
+            self.bandwidth, self.latency = speed["bandwidth"], speed["latency"]
+            self.on_chip = bool(speed["on_chip"])
             self.clock = self.read_register(BOARD + _BOARD["CLOCK"].offset)
             self.write_register(BOARD + _BOARD["LINK"].offset, 1)
             session = random.randrange(1, 1 << 32)

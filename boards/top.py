@@ -147,6 +147,7 @@ class BoardTop(wiring.Component):
                 memory=memory.size,
                 bandwidth=memory.bandwidth,
                 latency=memory.latency,
+                on_chip=memory.on_chip,
                 clock=self._clock,
             ),
             address_width=ADDRESS_WIDTH,

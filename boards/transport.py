@@ -99,7 +99,9 @@ class BoardTarget:
         self._simulation = simulation
         self.driver = Driver(SerialTransport(link, progress))
         self.config = replace(self.driver.config, name="board")
-        self.memory = MemorySettings(latency=link.latency, bandwidth=link.bandwidth)
+        self.memory = MemorySettings(
+            latency=link.latency, bandwidth=link.bandwidth, on_chip=link.on_chip
+        )
         self._every = every
         self._loaded: Program | None = None
         self._layers: dict[int, Activity] = {}

@@ -18,12 +18,16 @@ class MemorySettings:
         250 GB/s at 0.98 GHz (section 6.4)
     stall : chance that a channel pauses for a cycle, at least 0 and below 1; for tests
     seed : of the pauses
+    on_chip : it is the memory of an FPGA (``boards.memory.OnChipMemory``): one burst at a time, a
+        beat per cycle, with a latency of 2 to the first one. The simulators of cores have no such
+        memory, the performance model has
     """
 
     latency: int = 100
     bandwidth: int = 255
     stall: float = 0.0
     seed: int = 1
+    on_chip: bool = False
 
     def __post_init__(self):
         if not 1 <= self.latency < 1 << 31:

@@ -39,6 +39,7 @@ class OnChipMemory(wiring.Component):
     words: Any
 
     latency = 2  # from an address to its first beat
+    on_chip = True
 
     def __init__(self, *, storage: Storage, address_width: int):
         self._storage = storage

@@ -52,6 +52,7 @@ class SdramMemory(wiring.Component):
     pins: Any
 
     latency = 20  # with a row to be opened
+    on_chip = False
 
     def __init__(self, *, chip: SdramChip, clock: int, address_width: int, data_width: int):
         self.chip = chip

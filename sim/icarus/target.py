@@ -53,6 +53,8 @@ class IcarusTarget:
         if shutil.which("iverilog") is None:
             raise UserError("Icarus Verilog is not installed; install it: apt-get install iverilog")
         self._settings = settings or MemorySettings()
+        if self._settings.on_chip:
+            raise UserError("the target icarus has no on_chip memory; a simulated board has")
         if self._settings.stall:
             raise UserError("the target icarus has no memory with random pauses; use verilator")
         self._config = config

@@ -2,6 +2,7 @@
 #include "dmas.h"
 #include "mover.h"
 #include "nfu.h"
+#include "on_chip.h"
 #include "ports.h"
 #include "sequencer.h"
 
@@ -18,6 +19,11 @@ class Core {
           way(machine, program, result, nbout),
           sequencer(machine, program.nests, result.ends[NFU], result.stalls),
           nfu(machine) {
+        if (machine.on_chip) {
+            ports.emplace_back(new OnChip(memory, descriptions[0].width,
+                                          way.readers(descriptions[0]), way.writer()));
+            return;
+        }
         for (int number = 0; number < count; ++number) {
             const Port& port = descriptions[number];
             if (port.writes)

@@ -98,10 +98,12 @@ def run(
     Raises
     ------
     ValueError
-        If the program never ends.
+        If the program never ends, or on-chip memory has a core with several ports.
     """
+    if settings.on_chip and not config.shared_port:
+        raise ValueError("on-chip memory has one port: shared_port must be True")
     kinds = list(SLOTS)
-    machine, ports = _machine(config), _ports(config)
+    machine, ports = _machine(config, settings), _ports(config)
     present = np.zeros(len(slots["cp"].owners), dtype=np.uint8)
     present[slots["cp"].fields["end"] != 0] = 1
     for kind in _UNITS:
@@ -155,7 +157,7 @@ def _nests(slots: Slots) -> np.ndarray:
     return np.concatenate([np.stack(what, axis=1), _table(slots, _NEST)], axis=1)
 
 
-def _machine(config: Config) -> np.ndarray:
+def _machine(config: Config, settings: MemorySettings) -> np.ndarray:
     """As the struct Machine."""
     row = config.tn * config.element_bytes
     beats = {kind: getattr(config, f"{kind}_port") // 8 for kind in ("nbin", "sb", "nbout", "cp")}
@@ -181,6 +183,7 @@ def _machine(config: Config) -> np.ndarray:
             buffer, WORD_BITS // 8,
             config.operand_stages, config.nfu1_stages, config.nfu2_stages, config.nfu3_stages,
             config.activation_cycles, config.paced, config.engine,
+            settings.on_chip,
         ],
         dtype=np.int64,
     )  # fmt: skip

@@ -50,6 +50,7 @@ class Engine {
     // What the bus gets to see in this cycle.
     void show(ReadLink& read) {
         const int64_t last_byte = (a & (beat - 1)) + p - 1;
+        read.sent = write.sent = false;
         read.valid = state == SEND && client != NBOUT;
         write.valid = state == SEND && client == NBOUT;
         read.beats = write.beats = (last_byte >> beat_bits) + 1;
@@ -240,6 +241,7 @@ class Engine {
                 state = ADVANCE;
                 break;
             case SEND:
+                if (!landing.link.sent && !write.sent) break;
                 send(landing);
                 state = ADVANCE;
                 break;

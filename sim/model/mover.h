@@ -58,7 +58,7 @@ class Mover {
         engine.cycle(now, level, left, buffer_room, landing, nbin_free, sb_free, decoder.committed);
         cut(taken);
         if (beats.sent && beats.last) sending = false;
-        if (engine.write.valid) {
+        if (engine.write.sent) {
             place = engine.place;
             sending = true;
         }

@@ -27,81 +27,101 @@ class MemoryPort {
     bool take() { return memory.take(number, width); }
 };
 
-// AR and R.
-class ReadMemory : public MemoryPort {
+// What memory has to do with readers: one, or several behind hw.bus.arbiter.
+class Readers {
   public:
-    ReadMemory(Memory& memory, int number, uint32_t width, std::vector<ReadLink*> readers)
-        : MemoryPort(memory, number, width), readers(std::move(readers)) {}
-
-    bool cycle() override {
-        const Beat now = shown;
-        if (readers.size() == 1) {
-            accept();
-            const bool taken = now.valid && readers[0]->ready;
-            answer({taken, now.last, 0});
-            if (now.valid && !taken) return false;
-        } else {
-            answer(passing);
-            passing = now;
-            arbitrate();
-        }
-        shown.valid = !queue.empty() && queue.front().due <= memory.now + 1 && take();
-        if (shown.valid) {
-            Request& request = queue.front();
-            shown = {true, --request.beats == 0, request.reader};
-            if (shown.last) queue.pop_front();
-        }
-        return now.valid;
-    }
-
-  private:
     struct Beat {
         bool valid, last;
         size_t reader;
     };
-    struct Request {
-        uint64_t due;
+    struct Burst {
         int64_t beats;
         size_t reader;
     };
-    std::vector<ReadLink*> readers;
-    std::deque<Request> queue;
-    Beat shown{};
+
+    explicit Readers(std::vector<ReadLink*> links)
+        : links(std::move(links)), shared(this->links.size() > 1) {}
+
+    // An address is there; it goes on.
+    bool asks() const { return shared ? holds : links[0]->valid; }
+    Burst take() {
+        if (shared) {
+            holds = false;
+            return held;
+        }
+        links[0]->sent = true;
+        return {links[0]->beats, 0};
+    }
+
+    // A beat is taken if it is there.
+    bool ready() const { return shared || links[0]->ready; }
+
+    // The end of a cycle that brings this beat, or none.
+    void cycle(const Beat& beat) {
+        answer(shared ? passing : beat);
+        passing = beat;
+        if (shared && !holds) arbitrate();
+    }
+
+  private:
+    std::vector<ReadLink*> links;
+    const bool shared;
     ReadLink* reader = nullptr;  // that gets a beat
-    // Of hw.bus.arbiter: its registers of R and AR, and who was served last.
+    // Of the arbiter: its registers of R and AR, and who was served last.
     Beat passing{};
     bool holds = false;
-    Request held{};
+    Burst held{};
     size_t served = 0;
 
     void answer(const Beat& beat) {
         if (reader) reader->beat = false;
         reader = nullptr;
         if (!beat.valid) return;
-        reader = readers[beat.reader];
+        reader = links[beat.reader];
         reader->beat = true;
         reader->last = beat.last;
     }
 
-    void accept() {
-        ReadLink& reader = *readers[0];
-        if (!reader.valid) return;
-        reader.sent = true;
-        queue.push_back({memory.due(), reader.beats, 0});
+    void arbitrate() {
+        for (size_t distance = 1; distance <= links.size() && !holds; ++distance) {
+            const size_t candidate = (served + distance) % links.size();
+            ReadLink& link = *links[candidate];
+            if (!link.valid) continue;
+            holds = link.sent = true;
+            held = {link.beats, candidate};
+            served = candidate;
+        }
+    }
+};
+
+// AR and R.
+class ReadMemory : public MemoryPort {
+  public:
+    ReadMemory(Memory& memory, int number, uint32_t width, std::vector<ReadLink*> links)
+        : MemoryPort(memory, number, width), readers(std::move(links)) {}
+
+    bool cycle() override {
+        const bool taken = shown.valid && readers.ready();
+        if (readers.asks()) queue.push_back({memory.due(), readers.take()});
+        readers.cycle(taken ? shown : Readers::Beat{});
+        if (shown.valid && !taken) return false;
+        shown.valid = !queue.empty() && queue.front().due <= memory.now + 1 && take();
+        if (shown.valid) {
+            Readers::Burst& burst = queue.front().burst;
+            shown = {true, --burst.beats == 0, burst.reader};
+            if (shown.last) queue.pop_front();
+        }
+        return taken;
     }
 
-    void arbitrate() {
-        if (holds) queue.push_back({memory.due(), held.beats, held.reader});
-        holds = false;
-        for (size_t distance = 1; distance <= readers.size() && !holds; ++distance) {
-            const size_t candidate = (served + distance) % readers.size();
-            ReadLink& reader = *readers[candidate];
-            if (!reader.valid) continue;
-            holds = reader.sent = true;
-            held = {0, reader.beats, candidate};
-        }
-        if (holds) served = held.reader;
-    }
+  private:
+    struct Request {
+        uint64_t due;
+        Readers::Burst burst;
+    };
+    Readers readers;
+    std::deque<Request> queue;
+    Readers::Beat shown{};
 };
 
 // AW, W and B.

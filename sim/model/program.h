@@ -15,7 +15,7 @@ struct Machine {
     int64_t sb_rows, nbout_rows, row_bytes;
     int64_t buffer_beats, word_bytes;
     int64_t operand_stages, nfu1_stages, nfu2_stages, nfu3_stages, activation_cycles, paced;
-    int64_t engine;
+    int64_t engine, on_chip;
 };
 
 struct Port {

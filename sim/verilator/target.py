@@ -80,6 +80,8 @@ class VerilatorTarget:
         window: Window = ALWAYS,
         progress: Progress | None = None,
     ):
+        if settings is not None and settings.on_chip:
+            raise UserError("the target verilator has no on_chip memory; a simulated board has")
         kind = None if trace is None else trace.suffix.removeprefix(".")
         if trace is not None and kind not in (*TRACES, "json"):
             raise UserError(f"a trace must end in .vcd, .fst or .json, not {trace.name!r}")

@@ -85,15 +85,15 @@ def test_digits_with_faults_on_the_line(simulation):
         session.run(None, second_image)
         assert link.moved - moved < moved / 2
         assert session.report["cycles"] == 2 * first
-        check_estimate(session.report, 0.02)
+        check_estimate(session.report)
 
 
-def check_estimate(report: dict, most: float) -> None:
-    """The layers of a board's report are the model's, and their sum differs so little."""
+def check_estimate(report: dict) -> None:
+    """The layers of a board's report are the model's, which knows on-chip memory to the cycle."""
     assert {layer["source"] for layer in report["layers"]} == {"model"}
     cycles = sum(layer["cycles"] for layer in report["layers"])
-    print(f"{report['cycles']} cycles, {cycles / report['cycles'] - 1:+.2%} in the model")
-    assert abs(cycles / report["cycles"] - 1) <= most
+    print(f"{report['cycles']} cycles, {cycles} in the model")
+    assert cycles == report["cycles"]
 
 
 def test_digits_on_the_icebreaker():
@@ -105,7 +105,7 @@ def test_digits_on_the_icebreaker():
         board_link(session).write_words((128 << 10) - 8, [0x89ABCDEF, 0x01234567])
         session.run(None, session.random_inputs(1))
         assert session.report["checked_tensors"] == 8
-        check_estimate(session.report, 0.001)
+        check_estimate(session.report)
         assert board_link(session).read_words((128 << 10) - 8, 2) == [0x89ABCDEF, 0x01234567]
         assert board_link(session).read_words((64 << 10) - 8, 2) != [0x89ABCDEF, 0x01234567]
     running.close()

@@ -8,10 +8,13 @@ from boards.catalog import BOARDS
 from compiler.lowering import lower
 from hw.diannao.assembler import Instruction, Loop, NbinLoad, NboutStore, Runs, encode, nest
 from hw.diannao.config import CONFIGS, Config
+from hw.errors import UserError
 from hw.nfu.layouts import Op
+from sim.icarus.target import IcarusTarget
 from sim.memory import MemorySettings
 from sim.model import estimate
 from sim.program import Program
+from sim.verilator.target import VerilatorTarget
 from tests.compiler.networks import Network
 
 PAPER = CONFIGS["diannao-16x16"]
@@ -102,6 +105,16 @@ def test_memory_counts():
     assert cycles == sorted(cycles)
     moved = sum(estimate(layer).bytes.values())
     assert moved / 16 <= cycles[-1] <= 1.2 * moved / 16
+
+
+def test_on_chip_memory():
+    """It has one port, and only boards and the model have it (tests/boards compares the two)."""
+    memory = MemorySettings(latency=2, bandwidth=4, on_chip=True)
+    with pytest.raises(ValueError, match="shared_port must be True"):
+        estimate(LAYERS["pooling"](), memory=memory)
+    for target in (VerilatorTarget, IcarusTarget):
+        with pytest.raises(UserError, match="has no on_chip memory"):
+            target(ENGINE, memory)
 
 
 def test_program_that_hangs():
