@@ -1,8 +1,9 @@
-"""Signed multipliers: a truncated partial-product array for silicon, ``*`` for DSP blocks."""
+"""Signed multipliers: a truncated partial-product array for silicon, ``*`` for DSP blocks, and for
+FPGAs that have none left, additions."""
 
 from typing import NamedTuple
 
-from amaranth.hdl import C, Cat, Module, Signal, Value, signed
+from amaranth.hdl import C, Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -26,6 +27,10 @@ class _Row(NamedTuple):
     column: int
 
 
+_GROUP = 4
+"""Rows of "adders" that are added one after the other; the groups are added in a tree."""
+
+
 class Multiplier(wiring.Component):
     """Products of one signed number with several, each equal to ``numbers.truncated_product``.
 
@@ -41,11 +46,16 @@ class Multiplier(wiring.Component):
 
     "dsp" writes ``*``, which synthesis maps to DSP blocks, and needs ``drop = 0``.
 
+    "adders" adds ``w`` for one bit of ``x`` after the other, if that bit is set. On an FPGA, adder
+    and choice are one logic cell per bit, less than half of what the array takes; but carries pass
+    through a group of rows one after the other. The output is registered, from two stages on also
+    what the groups have summed up. It needs ``drop = 0``.
+
     Parameters
     ----------
     width : bits of an operand, 2 or more
     drop : partial-product columns left out, 0 to ``width``
-    style : "array" or "dsp"
+    style : "array", "dsp" or "adders"
     stages : pipeline registers, 0 (combinational) or more
     lanes : products. The lanes of an array share nothing but ``x``; side by side in words of 64
         bits they are simulated in the time of one, see ``lanes_per_word``
@@ -73,10 +83,10 @@ class Multiplier(wiring.Component):
             raise ValueError(f"width must be 2 or more, not {width!r}")
         if not 0 <= drop <= width:
             raise ValueError(f"drop must be 0 to width ({width}), not {drop!r}")
-        if style not in ("array", "dsp"):
-            raise ValueError(f'style must be "array" or "dsp", not {style!r}')
-        if style == "dsp" and drop:
-            raise ValueError(f'drop must be 0 with style "dsp", not {drop!r}')
+        if style not in ("array", "dsp", "adders"):
+            raise ValueError(f'style must be "array", "dsp" or "adders", not {style!r}')
+        if style != "array" and drop:
+            raise ValueError(f'drop must be 0 with style "{style}", not {drop!r}')
         if stages < 0:
             raise ValueError(f"stages must be 0 or more, not {stages!r}")
         if lanes < 1:
@@ -118,6 +128,10 @@ class Multiplier(wiring.Component):
             products = [self.x * w for w in self.w]
             low = 0
             to_output = self.stages
+        elif self.style == "adders":
+            products = [self._added(m, lane) for lane in range(self.lanes)]
+            low = 0
+            to_output = min(self.stages, 1)
         else:
             words, low = self._words(m)
             total, carry = self._compress(m, words)
@@ -130,6 +144,32 @@ class Multiplier(wiring.Component):
             product = delay(m, product, to_output, enable=self.enable, name=f"product_{lane}")
             m.d.comb += self.o[lane].eq(Cat(C(low, self.drop), product))
         return m
+
+    def _added(self, m: Module, lane: int) -> Value:
+        """``x * w``: ``w`` is added or not, row by row."""
+        w = self.w[lane]
+        groups: list[Value] = []
+        for first in range(0, self.width, _GROUP):
+            places = range(min(_GROUP, self.width - first))
+            total: Value = C(0, signed(1))
+            for place in places:
+                row = w << place
+                # The sign bit has negative weight.
+                following = total - row if first + place == self.width - 1 else total + row
+                chosen = Signal(signed(self.width + place + 1), name=f"rows_{lane}_{first + place}")
+                m.d.comb += chosen.eq(Mux(self.x[first + place], following, total))
+                total = chosen
+            total = delay(
+                m, total, max(self.stages - 1, 0), enable=self.enable, name=f"group_{lane}_{first}"
+            )
+            groups.append(total)
+        apart = _GROUP
+        while len(groups) > 1:
+            pairs = zip(groups[::2], groups[1::2], strict=False)
+            odd = groups[len(groups) // 2 * 2 :]
+            groups = [Cat(a[:apart], (a >> apart) + b).as_signed() for a, b in pairs] + odd
+            apart *= 2
+        return groups[0]
 
     def _rows(self) -> list[_Row]:
         """The array: the magnitude of ``w`` times each bit of ``x``, the sign of ``w`` times ``x``.

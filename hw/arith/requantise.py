@@ -1,6 +1,6 @@
 """Rounding shifter with saturation."""
 
-from amaranth.hdl import C, Cat, Module, Mux, Signal, signed
+from amaranth.hdl import C, Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -68,15 +68,39 @@ class Requantise(wiring.Component):
         m = Module()
         low, high = bounds(self.width)
         # Adding half before the shift is adding the last bit shifted out after it, which needs an
-        # incrementer of the output's width only.
-        shifted = Signal(signed(len(self.i) + 1))
-        m.d.comb += shifted.eq(Cat(C(0, 1), self.i).as_signed() >> self.shift)
-        shifted = delay(m, shifted, self.stages, enable=self.enable, name="shifted")
-        floor = shifted[1 : 1 + self.width].as_signed()
-        above = shifted[self.width :]  # the sign, and all that does not fit
-        half = shifted[0] & (floor != high)
-        with m.If(above.all() | ~above.any()):
-            m.d.comb += self.o.eq(floor + half)
+        # incrementer of the output's width only: so one bit more is kept, below the output's.
+        kept, beyond = self._shifted(m)
+        kept = delay(m, kept, self.stages, enable=self.enable, name="kept")
+        beyond = delay(m, beyond, self.stages, enable=self.enable, name="beyond")
+        negative = delay(m, self.i[-1], self.stages, enable=self.enable, name="negative")
+        floor = kept[1:].as_signed()
+        half = kept[0] & (floor != high)
+        with m.If(beyond):
+            m.d.comb += self.o.eq(Mux(negative, low, high))
         with m.Else():
-            m.d.comb += self.o.eq(Mux(shifted[-1], low, high))
+            m.d.comb += self.o.eq(floor + half)
         return m
+
+    def _shifted(self, m: Module) -> tuple[Value, Value]:
+        """``i`` shifted: the output's bits with one below them, and whether it is beyond those.
+
+        The largest shift comes first. What the shifts after it cannot bring among the bits that
+        are kept is only compared with the sign.
+        """
+        sign = self.i[-1]
+        value = Cat(C(0, 1), self.i)
+        beyond = C(0, 1)
+        for bit in reversed(range(len(self.shift) + 1)):
+            places = 1 << bit
+            if bit < len(self.shift):
+                above = sign.replicate(min(places, len(value)))
+                shifted = Signal(len(value), name=f"shifted_{places}")
+                further = Cat(value[places:], above)
+                m.d.comb += shifted.eq(Mux(self.shift[bit], further, value))
+                value = shifted
+            reach = self.width + places
+            if len(value) > reach:
+                beyond |= (value[reach:] ^ sign.replicate(len(value) - reach)).any()
+                value = value[:reach]
+        # The output's sign bit has to be the sign, too.
+        return value, beyond | (value[-1] ^ sign)

@@ -50,7 +50,8 @@ class Config:
         suit DSP blocks, docs/asic.md says why the paper's machines have others
     nfu3_lanes : outputs that NFU-3 makes at a time, a divisor of ``tn``; 0 for all of them. With
         fewer, a row of outputs takes NFU-3 ``tn / nfu3_lanes`` cycles
-    nfu3_multiplier : as ``multiplier``, for NFU-3; empty for the same
+    nfu3_multiplier : as ``multiplier``, for NFU-3, or "adders", the smallest on an FPGA that has no
+        DSP blocks left; empty for the same
     paced : the NFU's pipeline never stops: a step that finishes a row of outputs is held back until
         the row has room at the other end. Without, the pipeline fills up first, but what stops it
         is a long path to each of its registers; needs 4 rows in NBout
@@ -157,11 +158,11 @@ class Config:
         )
         check(
             "nfu3_multiplier",
-            self.nfu3_multiplier in ("", "dsp", "array"),
-            'empty, "dsp" or "array"',
+            self.nfu3_multiplier in ("", "dsp", "array", "adders"),
+            'empty, "dsp", "array" or "adders"',
         )
-        if self.nfu3_multiplier == "dsp":
-            check("drop", self.drop == 0, '0 with nfu3_multiplier = "dsp"')
+        if self.nfu3_multiplier in ("dsp", "adders"):
+            check("drop", self.drop == 0, f'0 with nfu3_multiplier = "{self.nfu3_multiplier}"')
         if self.engine:
             check("engine", self.shared_port, "False without shared_port")
             check("engine", self.nbin_port <= 64, "False unless the ports have 32 or 64 bits")

@@ -58,7 +58,7 @@ _CYCLES_ALONE = 40
 _COUNTERS_OFFSET = 0x080
 _CODES = ", ".join(f"{code.value} {code.name}" for code in ErrorCode)
 
-_NFU3_MULTIPLIERS = ("", "dsp", "array")
+_NFU3_MULTIPLIERS = ("", "dsp", "array", "adders")
 
 
 def _log2(value: int) -> int:
@@ -158,7 +158,7 @@ def _config_registers(config: Config) -> list[Register]:
                 constant("lanes", config.nfu3_lanes, 0, 16,
                          "outputs that it makes at a time, 0 for all of a row"),
                 constant("multiplier", _NFU3_MULTIPLIERS.index(config.nfu3_multiplier), 16, 2,
-                         "0 as in NFU-1, 1 DSP blocks, 2 partial-product arrays"),
+                         "0 as in NFU-1, 1 DSP blocks, 2 partial-product arrays, 3 adders"),
                 constant("paced", config.paced, 18, 1, "1 if the NFU's pipeline never stops"),
                 constant("engine", config.engine, 19, 1,
                          "1 if one engine makes the bursts of all units"),

@@ -40,7 +40,7 @@ class Nfu(wiring.Component):
     segments : segments of the activation table
     nfu1_stages, nfu2_stages, nfu3_stages : pipeline registers of the stages, each 1 or more
     nfu3_lanes : outputs that NFU-3 makes at a time, a divisor of ``tn``; 0 for all of them
-    nfu3_multiplier : as ``multiplier``, for NFU-3; empty for the same
+    nfu3_multiplier : as ``multiplier``, for NFU-3, or "adders"; empty for the same
     paced : outputs are always accepted, and at least ``tn / nfu3_lanes`` cycles lie between steps
         that go to NFU-3, so nothing stops the pipeline; not with ``aggregate``
     aggregate : operators join for numbers of twice the width, and NFU-3 has a second table, see

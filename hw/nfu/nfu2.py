@@ -7,6 +7,7 @@ from amaranth.lib import enum, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..arith.aggregate import JoinableAdder, JoinableTree
+from ..arith.carry import add_with_carry
 from ..arith.pipeline import delay
 from ..arith.tree import Reduction, ReductionTree
 from ..memory.ram import Ram
@@ -116,6 +117,7 @@ class Nfu2(wiring.Component):
         to_trees = to_accumulate - to_operands
         bypass = registered(self.i.payload.bypass, to_trees, "bypass")
         is_mac = ahead[to_operands][0].op == Op.MAC
+        inverts = _takes_larger(ahead[to_operands][0])
         operands = Signal(lanes(self.acc_width, self.tn))
         aggregate = control.shape().aggregate
         for n in range(0 if aggregate else self.tn):
@@ -126,7 +128,7 @@ class Nfu2(wiring.Component):
             m.d.comb += [
                 tree.enable.eq(advance),
                 tree.i.eq(self.i.payload.products[n]),
-                operands[n].eq(Mux(is_mac, tree.o, bypass[n])),
+                operands[n].eq(Mux(is_mac, tree.o, Mux(inverts, ~bypass[n], bypass[n]))),
             ]
         if aggregate:
             self._joinable_trees(m, operands, bypass, ahead[to_operands][0], to_trees, advance)
@@ -189,12 +191,22 @@ class Nfu2(wiring.Component):
         if to_operands:
             base = registered(base, 1, "base")
 
-        # Accumulation.
-        takes_larger = (control.op == Op.MAX) & ~control.first
+        # Accumulation. One adder per output makes the sum, or the difference that tells which is
+        # larger; the operand has been inverted for it.
+        takes_larger = _takes_larger(control)
         for n in range(0 if aggregate else self.tn):
             operand = operands[n]
-            larger = Mux(base[n] > operand, base[n], operand)
-            m.d.comb += sums[n].eq(Mux(takes_larger, larger, base[n] + operand))
+            total = Signal(self.acc_width + 1, name=f"total_{n}")
+            m.d.comb += [
+                total.eq(
+                    add_with_carry(
+                        Cat(base[n], base[n][-1]), Cat(operand, operand[-1]), takes_larger
+                    )
+                ),
+                sums[n].eq(
+                    Mux(takes_larger & total[-1], ~operand, Mux(takes_larger, base[n], total))
+                ),
+            ]
         for first in range(0, self.tn if aggregate else 0, 2):
             m.submodules[f"adder_{first // 2}"] = adder = JoinableAdder(width=self.acc_width)
             m.d.comb += [adder.joined.eq(joins(control)), adder.larger.eq(takes_larger)]
@@ -256,6 +268,11 @@ class Nfu2(wiring.Component):
 def joins(control) -> Value:
     """Whether a step's numbers are of twice the width."""
     return control.joined & (control.op != Op.BIAS) & (control.op != Op.TABLE)
+
+
+def _takes_larger(control) -> Value:
+    """Whether a step's result is the larger of operand and base, not their sum."""
+    return (control.op == Op.MAX) & ~control.first
 
 
 def _base_of(m: Module, control) -> tuple[Signal, Signal]:

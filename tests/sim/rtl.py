@@ -59,8 +59,8 @@ CORES = [
     (
         Config(
             name="engine-3x5-8bit", tn=3, ti=5, width=8, nbin_port=32, sb_port=32, nbout_port=32,
-            cp_port=32, shared_port=True, address_width=17, nfu3_lanes=1, engine=True,
-            operand_stages=2,
+            cp_port=32, shared_port=True, address_width=17, nfu3_lanes=1, nfu3_multiplier="adders",
+            engine=True, operand_stages=2,
             **{**SMALL, "outstanding": 2, "queue": 1},
         ),
         MemorySettings(latency=9, bandwidth=4, stall=0.2),

@@ -27,6 +27,9 @@ def run(bench, unit, name, parameters, **more):
         (16, 8, "array", 2, 2),
         (16, 16, "array", 3, 1),
         (16, 0, "dsp", 3, 1),
+        (4, 0, "adders", 0, 2),
+        (8, 0, "adders", 2, 1),
+        (10, 0, "adders", 1, 1),
     ],
 )
 def test_multiplier(bench, width, drop, style, stages, lanes):

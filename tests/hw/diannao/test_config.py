@@ -35,7 +35,7 @@ PORTS = {
             {**PORTS, "engine": True, "address_width": 16},
             "address_width must be 17 to 32 with engine and neurons of 16 bits, not 16",
         ),
-        ({"nfu3_multiplier": "lut"}, 'nfu3_multiplier must be empty, "dsp" or "array"'),
+        ({"nfu3_multiplier": "lut"}, 'nfu3_multiplier must be empty, "dsp", "array" or "adders"'),
     ],
 )
 def test_refused(fields, message):
