@@ -29,7 +29,7 @@ def board_registers(
             Register("CLOCK", 0x08, "speed of the core's clock",
                      (Field("hertz", "cycles per second", access=constant, reset=clock),)),
             Register("SESSION", 0x0C, "tells whether the board was reset: keeps what is written",
-                     (Field("number", "any number", access=write),)),
+                     (Field("number", "any number", width=16, access=write),)),
             Register("LINK", 0x10, "the host link",
                      (Field("checked", "1: plain writes have no effect", 0, 1, write),)),
             Register("SPEED", 0x14, "of the memory",

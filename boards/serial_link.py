@@ -104,7 +104,7 @@ class SerialLink:
             self.on_chip = bool(speed["on_chip"])
             self.clock = self.read_register(BOARD + _BOARD["CLOCK"].offset)
             self.write_register(BOARD + _BOARD["LINK"].offset, 1)
-            session = random.randrange(1, 1 << 32)
+            session = random.randrange(1, 1 << 16)
             self.write_register(BOARD + _BOARD["SESSION"].offset, session)
             self._session = session
         except BaseException:

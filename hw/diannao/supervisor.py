@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Module, Mux, Signal, unsigned
+from amaranth.hdl import C, Module, Mux, Signal, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -43,7 +43,8 @@ class Supervisor(wiring.Component):
     faults : In, one Fault per source
     pc : In(32), instruction to blame when the watchdog expires
     progress : In, some unit did something in this cycle
-    watchdog : In(32), cycles without progress that are a fault, 0 for never
+    watchdog : In(32), cycles without progress that are a fault, 0 for never; counted are those
+        after the last cycle with progress or the one in which it was 0
     quiet : In, nothing is outstanding on any bus
     go : Out, pulse: run the program
     halt : Out, to all units
@@ -94,12 +95,15 @@ class Supervisor(wiring.Component):
     def elaborate(self, platform):
         m = Module()
 
-        # Counts down from -1: the complement of the cycles without progress, so that the limit is
-        # compared by an addition.
-        counted = Signal(32, init=-1)
-        m.d.sync += counted.eq(Mux(self.progress | ~self.busy, -1, counted - self.watchdog.any()))
-        below = (self.watchdog + counted)[32]
-        expired = self.watchdog.any() & ~below
+        # Cycles without progress that are left. A carry out of the addition says that it is not 0.
+        left, less = Signal(32), Signal(33)
+        limited = Signal()
+        m.d.comb += less.eq(left + C(-1, 32).as_unsigned())
+        m.d.sync += [
+            limited.eq(self.watchdog.any()),
+            left.eq(Mux(self.progress | ~self.busy | ~limited, self.watchdog, less)),
+        ]
+        expired = limited & ~less[32]
 
         with m.FSM():
             with m.State("IDLE"), m.If(self.start):

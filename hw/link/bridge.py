@@ -80,17 +80,29 @@ class Bridge(wiring.Component):
             again.eq(before == sequence),
         ]
 
-        # Checksum: a byte is put into the register, whose bits then pass one by one.
-        crc = Signal(32)
+        # Checksum: a byte, what is received or sent, is put into the register, whose bits then pass
+        # one by one; those of the checksum itself are only moved out of the way.
+        crc = Signal(32, init=-1)
         bits = Signal(range(9))
         ready = Signal()
         correct = crc == CRC_RESIDUE
+        restarts, enters, leaves = Signal(), Signal(), Signal()
         m.d.comb += ready.eq(bits == 0)
         with m.If(~ready):
-            m.d.sync += [bits.eq(bits - 1), crc.eq((crc >> 1) ^ Mux(crc[0], _POLYNOMIAL, 0))]
+            m.d.sync += [
+                bits.eq(bits - 1),
+                crc.eq((crc >> 1) ^ Mux(crc[0] & ~leaves, _POLYNOMIAL, 0)),
+            ]
+        with m.If(restarts):
+            m.d.sync += crc.eq(-1)
+        with m.If(enters):
+            checked_byte = Mux(self.o.valid, self.o.payload, byte)
+            m.d.sync += [
+                bits.eq(8), leaves.eq(0), crc[:8].eq(Mux(restarts, -1, crc[:8]) ^ checked_byte)
+            ]  # fmt: skip
 
-        def check(value, start=None):
-            m.d.sync += [bits.eq(8), crc.eq((crc if start is None else start) ^ value)]
+        def check():
+            m.d.comb += enters.eq(1)
 
         # Silence.
         silence = Signal(range(self._timeout))
@@ -133,7 +145,8 @@ class Bridge(wiring.Component):
                 pass
             with m.State("COMMAND"):
                 with take():
-                    check(byte, 0xFFFFFFFF)
+                    check()
+                    m.d.comb += restarts.eq(1)
                     m.d.sync += [place.eq(0), failed.eq(0), checked.eq(byte[3])]
                     m.d.sync += fixed.eq((byte == Plain.WRITE_FIXED) | (byte == Plain.READ_FIXED))
                     with m.Switch(byte):
@@ -148,7 +161,7 @@ class Bridge(wiring.Component):
                         with m.Default():
                             m.next = "DRAIN"
             with m.State("LENGTH"), take():
-                check(byte)
+                check()
                 m.next = "ADDRESS"
                 m.d.sync += left.eq(byte - 1)
                 with m.If(checked):
@@ -157,11 +170,11 @@ class Bridge(wiring.Component):
                     with m.If(~byte[7]):
                         m.next = "DRAIN"
             with m.State("SEQUENCE"), take():
-                check(byte)
+                check()
                 m.d.sync += sequence.eq(byte)
                 m.next = "ADDRESS"
             with m.State("ADDRESS"), take():
-                check(byte)
+                check()
                 m.d.sync += [address.eq(Cat(byte, address)), place.eq(place + 1)]
                 with m.If(place == 0):
                     m.d.sync += registers.eq(byte[_REGISTERS % 8])
@@ -172,26 +185,26 @@ class Bridge(wiring.Component):
                     with m.Elif(~write):
                         m.next = "READ"
             with m.State("HEADER_CRC"), take():
-                check(byte)
+                check()
                 m.d.sync += place.eq(place + 1)
                 with m.If(last_byte):
                     m.next = "HEADER_CHECK"
             with m.State("HEADER_CHECK"), m.If(ready):
-                m.d.sync += crc.eq(0xFFFFFFFF)
+                m.d.comb += restarts.eq(1)
                 m.next = "DRAIN"
                 with m.If(correct):
                     m.next = "TERMINATOR"
                     with m.If(write):
                         m.next = "DATA"
             with m.State("DATA"), take():
-                check(byte)
+                check()
                 m.d.sync += [data.eq(Cat(byte, data)), place.eq(place + 1)]
                 with m.If(last_byte):
                     m.next = "WRITE"
                     with m.If(checked & (left == 0)):
                         m.next = "DATA_CRC"
             with m.State("DATA_CRC"), take():
-                check(byte)
+                check()
                 m.d.sync += place.eq(place + 1)
                 with m.If(last_byte):
                     m.next = "DATA_CHECK"
@@ -202,7 +215,7 @@ class Bridge(wiring.Component):
             with m.State("TERMINATOR"), take():
                 m.next = "DRAIN"
                 with m.If(byte == 0):
-                    m.d.sync += crc.eq(0xFFFFFFFF)
+                    m.d.comb += restarts.eq(1)
                     m.next = "ANSWER"
                     with m.If(write & ~again):
                         m.next = "WRITE"
@@ -223,7 +236,7 @@ class Bridge(wiring.Component):
                         with m.If(checked):
                             m.next = "ANSWER"
             with m.State("ANSWER"), send(sequence):
-                check(sequence)
+                check()
                 m.next = "READ"
                 with m.If(write):
                     m.next = "STATUS"
@@ -237,7 +250,7 @@ class Bridge(wiring.Component):
                     ]
                     m.next = "SEND"
             with m.State("SEND"), send(data[24:]):
-                check(data[24:])
+                check()
                 m.d.sync += [data.eq(data << 8), place.eq(place + 1)]
                 with m.If(last_byte):
                     m.d.sync += left.eq(left - 1)
@@ -248,12 +261,12 @@ class Bridge(wiring.Component):
                             finish()
             status = Mux(failed, Status.ERROR, Status.OKAY)
             with m.State("STATUS"), send(status):
-                check(status)
+                check()
                 with m.If(~failed):
                     m.d.sync += before.eq(sequence)
                 m.next = "SEND_CRC"
             with m.State("SEND_CRC"), send(~crc[:8]):
-                m.d.sync += [crc.eq(crc >> 8), place.eq(place + 1)]
+                m.d.sync += [place.eq(place + 1), bits.eq(8), leaves.eq(1)]
                 with m.If(last_byte):
                     finish()
         return m
