@@ -13,17 +13,21 @@ from amaranth.back import rtlil  # pyright: ignore[reportAttributeAccessIssue]  
 from amaranth.lib import wiring
 
 from hw.errors import UserError
+from hw.memory.ram import UNDEFINED_COLLISIONS
 
-__all__ = ["BEFORE_SYNTHESIS", "SYNTHESIS", "cells_by_module", "find_tool", "synthesise"]
+__all__ = [
+    "BEFORE_SYNTHESIS", "SYNTHESIS", "cells_by_module", "find_tool", "synthesise",
+    "without_collisions",
+]  # fmt: skip
 
 SYNTHESIS = {"ice40": "-dsp -device u", "ecp5": "", "gowin": "-nolutram"}
 """Options of Yosys' command ``synth_FAMILY``. Of the logic of a Gowin device, a memory in LUT takes
 whole tiles."""
 
 _NO_COLLISIONS = "setparam -set COLLISION_X_MASK 1'1 t:$memrd_v2"
-"""Nothing reads a row of a memory in the cycle in which it is written (see hw.memory.ram; a queue
-reads only what it holds), so nothing has to be built that defines what such a read gives. Without,
-Lattice block RAM gets a register and a multiplexer for each bit."""
+"""Nothing needs a row of a memory that it reads in the cycle in which it is written (see
+hw.memory.ram; a queue reads only what it holds), so nothing has to be built that defines what such
+a read gives. Without, Lattice block RAM gets a register and a multiplexer for each bit."""
 
 _ADDERS = r"""design -push
 read_verilog -icells <<end_of_adder
@@ -85,6 +89,21 @@ def find_tool(tool: str) -> str:
     raise UserError(f"{tool} is missing; install it with: pip install {package}")
 
 
+def without_collisions(platform: Any) -> Any:
+    """``platform``, for which memories are made as ``BEFORE_SYNTHESIS`` expects them."""
+    setattr(platform, UNDEFINED_COLLISIONS, True)
+    return platform
+
+
+class _NoPlatform:
+    """No pins and nothing special."""
+
+
+def _rtlil(component: wiring.Component, name: str) -> str:
+    platform = without_collisions(_NoPlatform())
+    return rtlil.convert(component, name=name, platform=platform, emit_src=False)
+
+
 def synthesise(component: wiring.Component, name: str, family: str, folder: Path) -> None:
     """Write the netlist of ``component`` to ``NAME.v`` and ``NAME.json`` in ``folder``.
 
@@ -100,7 +119,7 @@ def synthesise(component: wiring.Component, name: str, family: str, folder: Path
     """
     yosys = find_tool("yosys")
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "source.il").write_text(rtlil.convert(component, name=name, emit_src=False))
+    (folder / "source.il").write_text(_rtlil(component, name))
     script = (
         "read_rtlil source.il", BEFORE_SYNTHESIS,
         f"synth_{family} {SYNTHESIS[family]} -top {name}", f"write_json {name}.json",

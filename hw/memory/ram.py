@@ -6,7 +6,11 @@ from amaranth.hdl import Module, ShapeLike, Signal
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
-__all__ = ["Ram"]
+__all__ = ["UNDEFINED_COLLISIONS", "Ram"]
+
+UNDEFINED_COLLISIONS = "undefined_collisions"
+"""Attribute of a platform whose tools need no definition of what a read of the row gives that is
+written in the same cycle; it saves a comparison in front of each memory."""
 
 
 class Ram(wiring.Component):
@@ -16,7 +20,8 @@ class Ram(wiring.Component):
     the next read. A read of the row that is written in the same cycle is not done: ``read_data``
     keeps its old value. Whoever owns the memory never needs such a read, and because it cannot
     happen, synthesis needs no logic that would define its result (on FPGA families whose block
-    RAMs do not, that is a register and a multiplexer per data bit). Contents are not reset.
+    RAMs do not, that is a register and a multiplexer per data bit). On a platform with
+    ``UNDEFINED_COLLISIONS`` it is done and gives anything. Contents are not reset.
 
     Parameters
     ----------
@@ -63,12 +68,15 @@ class Ram(wiring.Component):
         m.submodules.memory = self._memory
         write_port = self._write_port
         read_port = self._memory.read_port()
+        read = self.read
+        if not getattr(platform, UNDEFINED_COLLISIONS, False):
+            read &= ~(self.write.any() & (self.write_row == self.read_row))
         m.d.comb += [
             write_port.addr.eq(self.write_row),
             write_port.en.eq(self.write),
             write_port.data.eq(self.write_data),
             read_port.addr.eq(self.read_row),
-            read_port.en.eq(self.read & ~(self.write.any() & (self.write_row == self.read_row))),
+            read_port.en.eq(read),
             self.read_data.eq(read_port.data),
         ]
         return m
