@@ -35,8 +35,9 @@ class Register(wiring.Component):
             self.i.ready.eq(~self.o.valid | self.o.ready),
             self.o.payload.eq(payload),
         ]
+        m.d.sync += self.o.valid.eq(self.i.valid | (self.o.valid & ~self.o.ready))
         with m.If(self.i.ready):
-            m.d.sync += [self.o.valid.eq(self.i.valid), payload.eq(self.i.payload)]
+            m.d.sync += payload.eq(self.i.payload)
         return m
 
 

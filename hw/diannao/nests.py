@@ -175,7 +175,8 @@ class Nests(wiring.Component):
             ended.eq(self.head.valid & self.head.ready),
             self.i.ready.eq((index != 0) | (used != self.banks)),
         ]
-        m.d.sync += used.eq(used + begun - ended)
+        with_new = used + begun
+        m.d.sync += used.eq(Mux(ended, with_new - 1, with_new))
         with m.If(taken):
             with m.If(index == last_word):
                 m.d.sync += [
@@ -216,10 +217,11 @@ class Nests(wiring.Component):
             m.d.comb += [
                 ram.write_row.eq(row),
                 ram.write.eq(taken & (number == Mux(of_head, final[0], inner[0]))),
-                ram.write_data.eq(Mux(amount > most, most, amount)),
+                # Kept inverted, as it is subtracted and compared: iCE40 adders do not invert.
+                ram.write_data.eq(~Mux(amount > most, most, amount)),
                 ram.read_row.eq(self.free_row),
                 ram.read.eq(self.free_read),
-                port.eq(ram.read_data),
+                port.eq(~ram.read_data),
             ]
 
         # Counts, and in the head's row, at the end, which of them are one.
@@ -255,9 +257,8 @@ class Nests(wiring.Component):
             m.submodules.heads = heads = Register(shape=self._head)
             pc, tag = Signal.like(self.pc, reset_less=True), Signal.like(self.tag, reset_less=True)
             with m.If(self.commit):
-                m.d.sync += [pc.eq(self.pc), tag.eq(self.tag), heads.i.valid.eq(1)]
-            with m.Elif(heads.i.ready):
-                m.d.sync += heads.i.valid.eq(0)
+                m.d.sync += [pc.eq(self.pc), tag.eq(self.tag)]
+            m.d.sync += heads.i.valid.eq(self.commit | (heads.i.valid & ~heads.i.ready))
             m.d.comb += [waiting.pc.eq(pc), waiting.tag.eq(tag)]
         else:
             m.submodules.heads = heads = Queue(shape=self._head, depth=self.banks)

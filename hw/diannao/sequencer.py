@@ -160,37 +160,51 @@ class Sequencer(wiring.Component):
         fetched = Signal()
         final, issue, begin, move = Signal(), Signal(), Signal(), Signal()
         starting = Signal()  # if anything, the next nest's first step follows; known early
+        # Whether what the step frees has come is known late, all else early: it is ``able``.
+        able, late = Signal(), Signal()
+        idle_begin = fetched & ~self.busy
         m.d.comb += [
             final.eq(advancing == HEAD),
             starting.eq(~self.busy | final),
-            self.done.eq(issue & final),
-            begin.eq(fetched & (~self.busy | self.done)),
-            move.eq(begin | (issue & ~final)),
+            issue.eq(able & ~late),
+            self.done.eq(able & final & ~late),
+            begin.eq(idle_begin | (able & final & fetched & ~late)),
+            move.eq(idle_begin | (able & (~final | fetched) & ~late)),
             nests.head.ready.eq(self.done),
         ]
+        m.d.sync += self.busy.eq(begin | (self.busy & ~self.done))
         with m.If(begin):
-            m.d.sync += [self.busy.eq(1), single.eq(nests.single)]
-        with m.Elif(self.done):
-            m.d.sync += self.busy.eq(0)
+            m.d.sync += single.eq(nests.single)
         with m.If(self.done):
             m.d.sync += tag.eq(head.tag)
 
         # The following step: which loops are at their ends, and so which level advances after it.
         last_but_one = self._iterations(m, nests, advancing, at_zero, starting, issue)
+        # Whether it is the one that advances now is known last.
         passed = Signal(LEVELS)  # levels inside the one that advances start over
         ends = Signal(LEVELS)
-        following = Signal(range(ROWS))
-        m.d.comb += following.eq(HEAD)
+        following, further = Signal(range(ROWS)), Signal(range(ROWS))
+        again, stays = Signal(range(ROWS)), Signal()
+        m.d.comb += [
+            stays.eq(~starting & ~last_but_one),
+            further.eq(HEAD),
+            again.eq(HEAD),
+            following.eq(Mux(stays, again, further)),
+        ]
         for n in reversed(range(LEVELS)):
             here = advancing == n
+            ended = Signal(name=f"ended_{n}")
             m.d.comb += [
                 passed[n].eq(advancing > n),
-                ends[n].eq(Mux(passed[n], single[n], Mux(here, last_but_one, at_end[n]))),
+                ended.eq(Mux(passed[n], single[n], here | at_end[n])),
+                ends[n].eq(ended & ~(here & stays)),
             ]
             with m.If(starting):
-                m.d.comb += ends[n].eq(nests.single[n])
-            with m.If(~ends[n]):
-                m.d.comb += following.eq(n)
+                m.d.comb += ended.eq(nests.single[n])
+            with m.If(~ended):
+                m.d.comb += further.eq(n)
+            with m.If(~ended | here):
+                m.d.comb += again.eq(n)
             with m.If(move):
                 m.d.sync += at_zero[n].eq(starting | passed[n] | (at_zero[n] & ~here))
         with m.If(move):
@@ -202,7 +216,8 @@ class Sequencer(wiring.Component):
         )
         waiting = Signal(range(nests.banks + 1))
         m.d.comb += after.eq(Mux(upcoming == nests.banks - 1, 0, upcoming + 1))
-        m.d.sync += waiting.eq(waiting + self.commit - begin)
+        committed = waiting + self.commit
+        m.d.sync += waiting.eq(Mux(begin, committed - 1, committed))
         m.d.comb += [self.begun.eq(begin), self.idle.eq(~self.busy & ~waiting.any())]
         with m.If(begin):
             m.d.sync += [current.eq(upcoming), upcoming.eq(after)]
@@ -212,18 +227,24 @@ class Sequencer(wiring.Component):
         ]
         # Which row is known earlier than whether it is read.
         awaited = starting & ~fetched
-        m.d.comb += nests.read.eq(move | awaited)
+        row_bank = Signal.like(current)
+        m.d.comb += [
+            nests.read.eq(move | awaited),
+            nests.row.eq(Cat(Mux(awaited, HEAD, following), row_bank)),
+        ]
         with m.If(awaited):
-            m.d.comb += nests.row.eq(Cat(C(HEAD, 3), upcoming))
-            m.d.sync += fetched.eq(waiting.any())
+            m.d.comb += row_bank.eq(upcoming)
         with m.Elif(following != HEAD):
-            m.d.comb += nests.row.eq(nests.free_row)
-            with m.If(move):
-                m.d.sync += fetched.eq(0)
+            m.d.comb += row_bank.eq(Mux(starting, upcoming, current))
         with m.Else():
-            m.d.comb += nests.row.eq(Cat(C(HEAD, 3), Mux(starting, after, upcoming)))
-            with m.If(move):
-                m.d.sync += fetched.eq(waiting > starting)
+            m.d.comb += row_bank.eq(Mux(starting, after, upcoming))
+        m.d.sync += fetched.eq(
+            Mux(
+                move,
+                (following == HEAD) & (waiting > starting),
+                fetched | (awaited & waiting.any()),
+            )
+        )
 
         # Positions count from the ring's tail; what the tail passes is subtracted. Of NBin it is
         # the end of what the step reads.
@@ -238,7 +259,7 @@ class Sequencer(wiring.Component):
         nbin_tail, sb_tail = Signal(range(capacity)), Signal(range(rows))
         nbin_filled = Signal(range(capacity + 1))
         # Each with whether it is outside its buffer.
-        outside = {}
+        outside, moved_to = {}, {}
         for place, base, least, most in (
             (nbin_end, Mux(starting, config.ti, nbin_end - nbin_free), config.ti, capacity),
             (sb, Mux(starting, 0, sb - sb_free), 0, rows - 1),
@@ -247,7 +268,7 @@ class Sequencer(wiring.Component):
         ):
             name = place.name.removesuffix("_end")
             outside[name] = Signal(name=f"{name}_outside", reset_less=True)
-            moved = Signal.like(place, name=f"{name}_moved")
+            moved_to[name] = moved = Signal.like(place, name=f"{name}_moved")
             m.d.comb += moved.eq(base + moves[name])
             with m.If(move):
                 m.d.sync += [place.eq(moved), outside[name].eq(_is_outside(moved, least, most))]
@@ -276,6 +297,10 @@ class Sequencer(wiring.Component):
         nbout_bad = outside["nbout"] & reads_nbin
         uses_bias = (op == Op.BIAS) | ((op == Op.MAC) & (head.source == NfuIn.BIAS))
         bias_bad = outside["bias"] & uses_bias
+        # More than a buffer holds never comes, so who frees it waits anyway.
+        stopped = ~self.busy | self.halt | nbin_bad | sb_bad | nbout_bad | bias_bad
+        if self._resident:
+            stopped |= nests.sb_free.any()
         with m.If(self.busy):
             with m.If(nbin_bad | (nbin_free > capacity)):
                 m.d.comb += [self.error.eq(1), self.code.eq(ErrorCode.NBIN_RANGE)]
@@ -285,16 +310,27 @@ class Sequencer(wiring.Component):
                 m.d.comb += [self.error.eq(1), self.code.eq(ErrorCode.NBOUT_RANGE)]
             with m.Elif(bias_bad):
                 m.d.comb += [self.error.eq(1), self.code.eq(ErrorCode.BIAS_RANGE)]
+        sb_owed: Value = C(0, 1)  # a step frees rows that have not come
         if not self._resident:
+            # Whether a row that is read has come is in a register; it may come in the cycle before.
             sb_filled = Signal(range(rows + 1))
             sb_more = Signal.like(sb_filled)
+            sb_left = sb_more - sb_free
+            sb_short = Signal(reset_less=True)
             m.d.comb += sb_more.eq(sb_filled + self.sb_arrived)
-            m.d.sync += sb_filled.eq(Mux(issue, sb_more - sb_free, sb_more))
-            m.d.comb += self.wait_sb.eq(((sb >= sb_filled) & reads_sb) | (sb_free > sb_filled))
+            m.d.sync += sb_filled.eq(Mux(issue, sb_left, sb_more))
+            with m.If(move):
+                m.d.sync += sb_short.eq(moved_to["sb"] >= Mux(self.busy, sb_left, sb_more))
+            with m.Else():
+                m.d.sync += sb_short.eq(sb >= sb_more)
+            sb_owed = sb_filled < sb_free
+            stopped |= sb_short & reads_sb
+            m.d.comb += self.wait_sb.eq((sb_short & reads_sb) | sb_owed)
         m.d.comb += [
-            self.wait_nbin.eq(((nbin_end > nbin_filled) & reads_nbin) | (nbin_free > nbin_filled)),
-            self.o.valid.eq(self.busy & ~self.wait_nbin & ~self.wait_sb & ~self.error & ~self.halt),
-            issue.eq(self.o.valid & self.o.ready),
+            self.wait_nbin.eq(((nbin_filled < nbin_end) & reads_nbin) | (nbin_filled < nbin_free)),
+            late.eq(self.wait_nbin | sb_owed),
+            able.eq(~stopped & self.o.ready),
+            self.o.valid.eq(~stopped & ~late),
         ]
 
         step = self.o.p
@@ -363,6 +399,15 @@ class Sequencer(wiring.Component):
 
 
 def _is_outside(place: Signal, least: int, most: int) -> Value:
-    if least == 0 and not most & (most + 1):
-        return place[most.bit_length() :].any()
-    return (place < least) | (place > most)
+    """Whether ``place`` is not in ``least .. most``; without a comparison next to powers of two."""
+    bits = most.bit_length()
+    if not most & (most + 1):
+        above = place[bits:].any()
+    elif not most & (most - 1):
+        above = place[bits:].any() | (place[bits - 1] & place[: bits - 1].any())
+    else:
+        above = place > most
+    if least & (least - 1):
+        return above | (place < least)
+    below = ~place[least.bit_length() - 1 :].any() if least else C(0, 1)
+    return above | place[-1] | below

@@ -6,6 +6,7 @@ from amaranth.hdl import C, Cat, Module, Mux, Signal, Value, ValueLike, unsigned
 from amaranth.lib import data, enum, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ...arith.carry import add_with_carry
 from ...bus.axi import Burst, ReadWritePort
 from ...bus.bursts import burst_bytes
 from ...bus.row_beats import PlaceLayout, rows_per_burst
@@ -220,7 +221,7 @@ class Engine(wiring.Component):
                 m.d.comb += second.eq(p)
             with m.Case(_Second.MINUS_P):
                 m.d.comb += second.eq(Cat(~p, C(-1, width - len(p))))
-        m.d.comb += total.eq(first + second + (y == _Second.MINUS_P))
+        m.d.comb += total.eq(add_with_carry(first, second, y == _Second.MINUS_P))
 
         def adds(one: _First, other: _Second):
             m.d.comb += [x.eq(one), y.eq(other)]
@@ -280,8 +281,9 @@ class Engine(wiring.Component):
         claim_row, claim_out, takes = Signal(), Signal(), Signal()
         m.d.comb += self.skip.eq(Mux(takes & skipping, p, 0))
         m.d.sync += [
-            room.eq(room + self.nbin_free * element - Mux(takes & is_nbin, p, 0)),
-            rows_left.eq(rows_left + self.sb_free - claim_row),
+            # What is freed is known last.
+            room.eq(room - Mux(takes & is_nbin, p, 0) + self.nbin_free * element),
+            rows_left.eq(rows_left - claim_row + self.sb_free),
             claimed.eq(claimed + claim_out - self.popped),
         ]
 
@@ -343,9 +345,13 @@ class Engine(wiring.Component):
 
         # The one comparison: of the burst with what is left, with the room in NBin, or with the
         # bytes of NBout's rows that are claimed.
-        bound = Signal(width + 1)
+        bound, beyond = Signal(len(p)), Signal()
         fits = Signal()
-        m.d.comb += fits.eq(p <= bound)
+        m.d.comb += fits.eq(beyond | (p <= bound))
+
+        def compares(value):
+            m.d.comb += [bound.eq(value), beyond.eq(value[len(p) :].any())]
+
         # SB's runs follow each other without a gap; the present one begins with a beat. Then its
         # rows may share beats.
         contiguous, aligned = Signal(reset_less=True), Signal(reset_less=True)
@@ -406,7 +412,7 @@ class Engine(wiring.Component):
                     m.d.sync += row_claimed.eq(1)
                 m.next = "TRIM"
             with m.State("TRIM"):
-                m.d.comb += bound.eq(r)
+                compares(r)
                 m.next = "SEND"
                 with m.If(~fits):
                     m.d.sync += p.eq(r)
@@ -432,14 +438,14 @@ class Engine(wiring.Component):
                 m.d.sync += r.eq(total)
                 m.next = "TRIM"
             with m.State("ROOM"):
-                m.d.comb += bound.eq(room)
+                compares(room)
                 with m.If(~fits):
                     m.d.sync += p.eq(room)
                 m.next = "SEND"
                 with m.If(phase == Phase.SKIP):
                     m.next = "PASS"
             with m.State("CLAIM"):
-                m.d.comb += bound.eq(spare)
+                compares(spare)
                 m.d.sync += short.eq(0)
                 with m.If(fits):
                     m.next = "SEND"
