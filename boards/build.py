@@ -93,7 +93,7 @@ def build_board(
         warnings.simplefilter("ignore")  # platforms use what Amaranth has deprecated
         plan = platform.build(
             PlatformTop(board), do_build=False,
-            script_after_read=BEFORE_SYNTHESIS, synth_opts=SYNTHESIS[family],
+            script_after_read=BEFORE_SYNTHESIS[family], synth_opts=SYNTHESIS[family],
             nextpnr_opts=f"--report report.nextpnr.json --timing-allow-fail --seed {seed}",
         )  # fmt: skip
     if family == "gowin":

@@ -11,7 +11,8 @@ from amaranth.lib.cdc import ResetSynchronizer
 from hw.errors import UserError
 
 __all__ = [
-    "EarlyClock", "check_clock", "early_phase", "ecp5_dividers", "ice40_dividers", "make_clock"
+    "EarlyClock", "check_clock", "early_phase", "ecp5_dividers", "gowin_dividers",
+    "ice40_dividers", "make_clock",
 ]  # fmt: skip
 
 _TOLERANCE = 0.01
@@ -79,6 +80,33 @@ def ecp5_dividers(source: float, wanted: float) -> dict[str, int]:
                     if 400e6 <= made * output <= 800e6:
                         yield made, {
                             "CLKI_DIV": divide, "CLKFB_DIV": multiply, "CLKOP_DIV": output
+                        }  # fmt: skip
+                        break
+
+    return _nearest(candidates(), source, wanted)
+
+
+def gowin_dividers(source: float, wanted: float) -> dict[str, int]:
+    """Parameters of rPLL that make ``wanted`` Hz (nearly) of ``source`` Hz.
+
+    The phase detector works from 3 to 400 MHz, the oscillator from 400 to 1200 MHz (GW1NR-9, grade
+    C6/I5); of all ways, that with the fastest phase detector and then the slowest oscillator is
+    taken.
+
+    Raises
+    ------
+    UserError
+        If the PLL cannot.
+    """
+
+    def candidates():
+        for divide in range(1, min(64, int(source / 3e6)) + 1):
+            for multiply in range(1, 65):
+                made = source / divide * multiply
+                for output in (2, 4, 8, *range(16, 129, 16)):
+                    if source / divide <= 400e6 <= made * output <= 1200e6:
+                        yield made, {
+                            "IDIV_SEL": divide - 1, "FBDIV_SEL": multiply - 1, "ODIV_SEL": output
                         }  # fmt: skip
                         break
 
@@ -168,9 +196,34 @@ def _ecp5(
     return locked
 
 
+def _gowin(
+    m: Module, pin: Any, source: float, wanted: float, clock: Signal, early: EarlyClock | None
+) -> Signal:
+    if early is not None:
+        raise UserError("a memory that needs a clock of its own needs an ECP5 device")
+    locked = Signal()
+    m.submodules.clock_buffer = buffer = io.Buffer(io.Direction.Input, pin)
+    m.submodules.pll = Instance(
+        "rPLL",
+        p_FCLKIN=f"{source / 1e6:g}",
+        p_DEVICE="GW1NR-9C",
+        **{f"p_{name}": value for name, value in gowin_dividers(source, wanted).items()},
+        i_CLKIN=buffer.i,
+        i_CLKFB=Const(0, 1),  # the feedback is inside
+        **{f"i_{name}": Const(0, 6) for name in ("FBDSEL", "IDSEL", "ODSEL")},
+        **{f"i_{name}": Const(0, 4) for name in ("DUTYDA", "PSDA", "FDLY")},
+        i_RESET=Const(0, 1),
+        i_RESET_P=Const(0, 1),
+        o_CLKOUT=clock,
+        o_LOCK=locked,
+    )
+    return locked
+
+
 _PLLS: dict[str, tuple[Callable[..., dict[str, int]], Callable[..., Signal]]] = {
     "ice40": (ice40_dividers, _ice40),
     "ecp5": (ecp5_dividers, _ecp5),
+    "gowin": (gowin_dividers, _gowin),
 }
 
 
@@ -179,13 +232,12 @@ def check_clock(platform: Any, family: str, wanted: int) -> None:
     source = platform.default_clk_frequency
     if wanted == source:
         return
-    if family in _PLLS:
-        _PLLS[family][0](source, wanted)
-    else:
-        raise UserError(
-            f"the clock must be that of the board, {source / 1e6:g} MHz, on {family} devices, "
-            f"not {wanted / 1e6:g} MHz"
+    if family == "gowin" and not platform.family.startswith("GW1NR-9"):
+        raise UserError(  # its PLL is another one
+            f"the clock must be that of the board, {source / 1e6:g} MHz, on {platform.family} "
+            f"devices, not {wanted / 1e6:g} MHz"
         )
+    _PLLS[family][0](source, wanted)
 
 
 def make_clock(

@@ -1,13 +1,15 @@
 """What a core would take of a board's device, estimated from measured modules.
 
-``costs.json`` holds what Yosys made of some cores of each board, module by module
-(``scripts/board_costs``). A module is taken to grow linearly with the numbers that size it, so that
-an estimate of a core with another Tn, Ti or width needs no synthesis. ``docs/boards.md`` says how
-far the estimates were off the builds.
+``costs.json`` holds, for each board, what its own core took when it was built (``scripts/boards``),
+and what Yosys made of that core and some others, module by module (``scripts/board_costs``). Each
+kind of module is taken to grow linearly with the numbers that size it, which gives how much larger
+or smaller than the board's own a core with another Tn, Ti or width is. What nextpnr adds or saves
+is taken to be in proportion. ``docs/boards.md`` says how far off that is.
 """
 
 import json
-from collections.abc import Container
+from collections import Counter
+from collections.abc import Container, Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,9 +21,12 @@ from hw.diannao.config import Config, ConfigError
 from hw.errors import UserError
 
 from .catalog import BOARDS, Board
-from .platform import device_of, family_of
+from .platform import device_of
 
-__all__ = ["COSTS", "VARIED", "available", "estimate", "exceeded", "largest", "resources_text"]
+__all__ = [
+    "COSTS", "VARIED", "available", "deviations", "estimate", "exceeded", "largest", "measured",
+    "resources_text",
+]  # fmt: skip
 
 COSTS = Path(__file__).parent / "costs.json"
 """The measurements."""
@@ -30,26 +35,32 @@ VARIED = ("tn", "ti", "width")
 """What an estimate knows; all else has to be as in the board's own configuration."""
 
 _DEVICES = {
+    "GW1NR-LV9QN88PC6/I5": {"LUT": 8640, "FF": 6480, "DSP": 40, "BRAM": 26},
     "iCE40UP5K": {"LUT": 5280, "DSP": 8, "BRAM": 30, "SPRAM": 4},
     "LFE5U-25F": {"LUT": 24288, "FF": 24288, "DSP": 28, "BRAM": 56},
     "LFE5U-85F": {"LUT": 83640, "FF": 83640, "DSP": 156, "BRAM": 208},
 }
 """What devices have, as nextpnr counts it."""
 
-_PACKED = {"ecp5": 1.12}
-"""LUT after packing for each of Yosys', if that is not 1: nextpnr adds cells at the ends of carry
-chains and beside memories made of LUT. (1.110, 1.116 and 1.131 in three builds.)"""
+_GROWS = {
+    ("products",): ("nfu1",),
+    ("products", "outputs"): ("nfu", "nfu2", "core"),
+    ("activations", "outputs"): ("nfu3",),
+    ("inputs",): ("nbin",),
+    ("inputs", "synapses"): ("operands",),
+    ("synapses",): ("sb", "sb_loader"),
+    ("outputs",): ("nbout", "store", "o__payload"),
+    ("outputs", "synapses"): ("mover",),
+}
+"""What modules grow with, besides a constant; all others are as large in every core. Where two
+modules meet, it is chance which of them a LUT is named after, so modules that grow with the same
+numbers are counted as one."""
 
-_SIZES = {
-    "nfu1": ("products",), "nfu2": ("products", "outputs"), "nfu3": ("activations", "outputs"),
-    "nbin": ("inputs",), "sb": ("synapses",), "sb_loader": ("synapses",), "nbout": ("outputs",),
-    "operands": ("inputs", "synapses"), "nfu": ("products", "outputs"), "store": ("outputs",),
-    "core": ("products", "outputs"), "o__payload": ("outputs",), "mover": ("outputs", "synapses"),
-}  # fmt: skip
-"""What a module grows with, besides a constant; other modules are as large in every core."""
+_Cells = dict[str, dict[str, int]]
+_Samples = Sequence[tuple[Config, _Cells]]
 
 
-def _features(module: str, config: Config) -> list[float]:
+def _features(config: Config, growth: tuple[str, ...]) -> list[float]:
     sizes = {
         "products": config.tn * config.ti * config.width,
         "synapses": config.sb_row_bits,
@@ -57,25 +68,77 @@ def _features(module: str, config: Config) -> list[float]:
         "outputs": config.tn * config.width,
         "activations": config.activation_lanes * config.width**2,
     }
-    return [1.0, *(sizes[size] for size in _SIZES.get(module, ()))]
+    return [1.0, *(sizes[size] for size in growth)]
+
+
+def _by_growth(cells: _Cells, kind: str) -> dict[tuple[str, ...], int]:
+    """How many ``kind`` there are in the modules that grow with the same numbers."""
+    growth = {module: sizes for sizes, modules in _GROWS.items() for module in modules}
+    total: Counter[tuple[str, ...]] = Counter()
+    for module, counts in cells.items():
+        total[growth.get(module, ())] += counts.get(kind, 0)
+    return total
+
+
+class _Model:
+    """How many of each ``kinds`` Yosys should make of a core, by what it made of others: the linear
+    model that fits them best, in which nothing shrinks when a core grows."""
+
+    def __init__(self, samples: _Samples, kinds: Iterable[str]):
+        self._terms: dict[str, list[tuple[tuple[str, ...], np.ndarray]]] = {}
+        for kind in kinds:
+            groups = [_by_growth(cells, kind) for _, cells in samples]
+            self._terms[kind] = []
+            for growth in sorted({growth for group in groups for growth in group}):
+                rows = np.array([_features(config, growth) for config, _ in samples])
+                scale = rows.max(axis=0)
+                counts = np.array([group.get(growth, 0) for group in groups], dtype=float)
+                coefficients, _ = nnls(rows / scale, counts)
+                self._terms[kind].append((growth, coefficients / scale))
+
+    def count(self, kind: str, config: Config) -> float:
+        """How many ``kind`` the core ``config`` should take."""
+        return sum(
+            float(np.dot(coefficients, _features(config, growth)))
+            for growth, coefficients in self._terms[kind]
+        )
 
 
 @cache
-def _model(name: str) -> dict[tuple[str, str], np.ndarray]:
-    """Coefficients by module and resource: those that fit the samples best, none negative."""
-    samples: list[dict[str, Any]] | None = json.loads(COSTS.read_text()).get(name)
-    if samples is None:
+def _costs(name: str) -> tuple[dict[str, int], _Samples]:
+    """What the board's own core took when it was built, and what Yosys made of it and others."""
+    costs: dict[str, Any] = json.loads(COSTS.read_text()).get(name, {})
+    if not costs.get("built") or not costs.get("samples"):
         raise UserError(f"nothing has been measured of {name}; see scripts/board_costs")
-    configs = [BOARDS[name].config.replace(**{key: s[key] for key in VARIED}) for s in samples]
-    model = {}
-    for module in sorted({module for sample in samples for module in sample["cells"]}):
-        rows = np.array([_features(module, config) for config in configs])
-        scale = rows.max(axis=0)
-        for kind in sorted({k for sample in samples for k in sample["cells"].get(module, {})}):
-            counts = [sample["cells"].get(module, {}).get(kind, 0) for sample in samples]
-            coefficients, _ = nnls(rows / scale, np.array(counts, dtype=float))
-            model[module, kind] = coefficients / scale
-    return model
+    own = BOARDS[name].config
+    return costs["built"], [
+        (own.replace(**{key: sample[key] for key in VARIED}), sample["cells"])
+        for sample in costs["samples"]
+    ]
+
+
+def measured() -> list[str]:
+    """The boards of which something has been measured."""
+    return [name for name, costs in json.loads(COSTS.read_text()).items() if costs.get("samples")]
+
+
+@cache
+def _model(name: str) -> _Model:
+    built, samples = _costs(name)
+    return _Model(samples, built)
+
+
+def _estimate(name: str, model: _Model, config: Config) -> dict[str, int]:
+    built, _ = _costs(name)
+    counts = {}
+    for kind, count in built.items():
+        of_own = model.count(kind, BOARDS[name].config)
+        counts[kind] = round(count * model.count(kind, config) / of_own) if of_own else count
+    # These are known, and not estimated.
+    counts["DSP"] = config.tn * config.ti if config.multiplier == "dsp" else 0
+    if (config.nfu3_multiplier or config.multiplier) == "dsp":
+        counts["DSP"] += config.activation_lanes
+    return counts
 
 
 def estimate(board: Board) -> dict[str, int]:
@@ -86,18 +149,35 @@ def estimate(board: Board) -> dict[str, int]:
     UserError
         If nothing of the board has been measured.
     """
-    config = board.config
-    total: dict[str, float] = {}
-    for (module, kind), coefficients in _model(board.name).items():
-        count = float(np.dot(coefficients, _features(module, config)))
-        total[kind] = total.get(kind, 0.0) + count
-    total["LUT"] *= _PACKED.get(family_of(board.make_platform()), 1.0)
-    counts = {kind: round(count) for kind, count in total.items()}
-    # These are known, and not estimated.
-    counts["DSP"] = config.tn * config.ti if config.multiplier == "dsp" else 0
-    if (config.nfu3_multiplier or config.multiplier) == "dsp":
-        counts["DSP"] += config.activation_lanes
-    return counts
+    _costs(board.name)
+    return _estimate(board.name, _model(board.name), board.config)
+
+
+def deviations(name: str) -> Iterator[tuple[Config, str, int, int]]:
+    """How good estimates for the board ``name`` are: for each core that was measured besides its
+    own, what would be estimated without that core, and what Yosys made of it (times what nextpnr
+    made of Yosys' count for the board's own).
+
+    Returns
+    -------
+    iterator of (Config, str, int, int)
+        Core, kind of resource, estimated and measured count.
+    """
+    built, samples = _costs(name)
+    own = BOARDS[name].config
+    for config, cells in samples:
+        if config == own:
+            continue
+        rest = [sample for sample in samples if sample[0] != config]
+        counts = _estimate(name, _Model(rest, built), config)
+        for kind in ("LUT", "FF"):
+            if kind in built:
+                packed = built[kind] / _model(name).count(kind, own)
+                yield config, kind, counts[kind], round(packed * _total(cells, kind))
+
+
+def _total(cells: _Cells, kind: str) -> int:
+    return sum(counts.get(kind, 0) for counts in cells.values())
 
 
 def available(board: Board) -> dict[str, int]:

@@ -20,9 +20,8 @@ __all__ = [
     "without_collisions",
 ]  # fmt: skip
 
-SYNTHESIS = {"ice40": "-dsp -device u", "ecp5": "", "gowin": "-nolutram"}
-"""Options of Yosys' command ``synth_FAMILY``. Of the logic of a Gowin device, a memory in LUT takes
-whole tiles."""
+SYNTHESIS = {"ice40": "-dsp -device u", "ecp5": "", "gowin": ""}
+"""Options of Yosys' command ``synth_FAMILY``."""
 
 _NO_COLLISIONS = "setparam -set COLLISION_X_MASK 1'1 t:$memrd_v2"
 """Nothing needs a row of a memory that it reads in the cycle in which it is written (see
@@ -56,7 +55,17 @@ techmap -map %adders"""
 """Every adder has a carry chain of its own. Left alone, Yosys makes carry-save adders of a tree of
 adders, which take twice as many LUTs."""
 
-BEFORE_SYNTHESIS = f"{_NO_COLLISIONS}\n{_ADDERS}"
+_SMALL_MEMORIES = """memory_collect
+setattr -set ram_style "distributed" t:$mem_v2 r:SIZE<=64 %i r:WR_PORTS>0 %i
+memory_unpack"""
+"""Memories of up to 64 rows are made of LUT: small Gowin devices have few block RAMs, and logic to
+spare."""
+
+_GENERAL = f"{_NO_COLLISIONS}\n{_ADDERS}"
+
+BEFORE_SYNTHESIS = {
+    "ice40": _GENERAL, "ecp5": _GENERAL, "gowin": f"{_GENERAL}\n{_SMALL_MEMORIES}"
+}  # fmt: skip
 """Commands of Yosys in front of ``synth_FAMILY``, when the design has been read."""
 
 _PACKAGES = {
@@ -121,7 +130,7 @@ def synthesise(component: wiring.Component, name: str, family: str, folder: Path
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "source.il").write_text(_rtlil(component, name))
     script = (
-        "read_rtlil source.il", BEFORE_SYNTHESIS,
+        "read_rtlil source.il", BEFORE_SYNTHESIS[family],
         f"synth_{family} {SYNTHESIS[family]} -top {name}", f"write_json {name}.json",
         f"write_verilog -noattr {name}.v",
     )  # fmt: skip
@@ -145,7 +154,7 @@ _CELLS = {
         "RAM16SDP4": (_LUT, 8),  # a whole tile
         **{f"DFF{kind}": ("FF", 1) for kind in ("", "E", "S", "SE", "R", "RE")},
         "MULT9X9": ("DSP", 1), "MULT18X18": ("DSP", 1),
-        **dict.fromkeys(("SP", "SDPB", "SDPX9B", "DPB", "DPX9B"), ("BRAM", 1)),
+        **dict.fromkeys(("SP", "SDPB", "SPX9", "SDPX9B", "DPB", "DPX9B"), ("BRAM", 1)),
     },
 }  # fmt: skip
 """What a cell takes; the logic cells of ice40 are packed, see ``_logic_cells``."""

@@ -4,6 +4,7 @@ from math import prod
 
 import numpy as np
 
+from hw.bus.bursts import burst_bytes
 from hw.diannao.assembler import encode
 from hw.diannao.config import Config
 from hw.errors import UserError
@@ -61,7 +62,9 @@ def lower(graph: Graph, config: Config, memory: MemorySettings | None = None) ->
     emitter.end()
 
     words = encode(emitter.instructions)
-    address = -(-emitter.cursor // 4096) * 4096
+    # Where a burst begins, so that fetching takes no more bursts than it has to.
+    piece = burst_bytes(config.cp_port, config.burst * config.cp_port // 8)
+    address = -(-emitter.cursor // piece) * piece
     size = address + 8 * len(words)
     _check_size(graph, size, config)
     tensors = {name: layout.tensor_layout(name, config) for name in layout.maps}

@@ -11,12 +11,13 @@ from boards.netlist import cells_by_module, synthesise
 from boards.platform import family_of
 
 _SAMPLES = {
-    "ulx3s-85f": ((2, 4, 8), (4, 4, 16), (2, 8, 16), (8, 8, 16)),
-    "icepi-zero": ((1, 2, 8), (2, 8, 8), (4, 4, 8), (4, 4, 16)),
-    "icebreaker": ((1, 1, 8), (1, 8, 8), (4, 2, 8), (2, 2, 8)),
+    "ulx3s-85f": ((4, 4, 16), (8, 8, 16), (4, 16, 16), (4, 8, 8), (8, 8, 8)),
+    "icepi-zero": ((2, 4, 8), (2, 8, 8), (4, 8, 8), (4, 4, 16), (2, 4, 16)),
+    "icebreaker": ((2, 2, 8), (2, 6, 8), (3, 4, 8)),
+    "tang-nano-9k": ((2, 2, 8), (2, 6, 8), (3, 4, 8)),
 }
-"""Tn, Ti and width of what is synthesised. The boards' own configurations are not among them, so
-that their builds tell how good the estimates are."""
+"""Tn, Ti and width of what is synthesised besides the board's own core: such as may be proposed
+for it, with Ti from Tn to 4 Tn."""
 
 
 def _sample(board: Board, shape: tuple[int, int, int]) -> dict:
@@ -32,13 +33,15 @@ def main() -> None:
     """Measure all boards, or those that are named, and keep what is known of the others."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("boards", nargs="*", metavar="BOARD", choices=[*_SAMPLES, []])
-    costs = json.loads(COSTS.read_text()) if COSTS.exists() else {}
     for name in parser.parse_args().boards or _SAMPLES:
         samples = []
-        for shape in _SAMPLES[name]:
+        board = BOARDS[name]
+        own = tuple(getattr(board.config, key) for key in VARIED)
+        for shape in (own, *_SAMPLES[name]):
             print(f"{name}: Tn = {shape[0]}, Ti = {shape[1]}, {shape[2]} bits", flush=True)
-            samples.append(_sample(BOARDS[name], shape))
-        costs[name] = samples
+            samples.append(_sample(board, shape))
+        costs = json.loads(COSTS.read_text())
+        costs.setdefault(name, {})["samples"] = samples
         COSTS.write_text(json.dumps(costs, indent=1) + "\n")
 
 

@@ -44,9 +44,13 @@ class Storage(Protocol):
 class BlockRam(wiring.Component):
     """Rows in the block RAM of any FPGA.
 
+    It is made of memories with a power of two of rows, the largest first: a single one would be
+    made larger than it is, or of narrow columns with a wide multiplexer. Behind the last row,
+    writes do nothing, and reads show anything.
+
     Parameters
     ----------
-    depth : rows
+    depth : rows, even
     width : bits of a row
     """
 
@@ -60,15 +64,30 @@ class BlockRam(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         port = self.port
-        m.submodules.ram = ram = Ram(shape=self.width, depth=self.depth, granularity=8)
-        m.d.comb += [
-            ram.write_row.eq(port.address),
-            ram.write.eq(port.write),
-            ram.write_data.eq(port.w_data),
-            ram.read_row.eq(port.address),
-            ram.read.eq(port.read),
-            port.r_data.eq(ram.read_data),
-        ]
+        start = 0
+        for bits in reversed(range(self.depth.bit_length())):
+            if not self.depth >> bits & 1:
+                continue
+            name = f"ram_{start}" if start else "ram"
+            ram = Ram(shape=self.width, depth=1 << bits, granularity=8)
+            m.submodules[name] = ram
+            here = port.address[bits:] == start >> bits
+            m.d.comb += [
+                ram.write_row.eq(port.address[:bits]),
+                ram.write.eq(Mux(here, port.write, 0)),
+                ram.write_data.eq(port.w_data),
+                ram.read_row.eq(port.address[:bits]),
+                ram.read.eq(port.read & here),
+            ]
+            if start == 0:
+                m.d.comb += port.r_data.eq(ram.read_data)
+            else:
+                shown = Signal(name=f"shown_{start}")  # it was the last to be read
+                with m.If(port.read):
+                    m.d.sync += shown.eq(here)
+                with m.If(shown):
+                    m.d.comb += port.r_data.eq(ram.read_data)
+            start += 1 << bits
         return m
 
 

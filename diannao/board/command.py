@@ -5,11 +5,10 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from boards.catalog import BOARDS, Board, custom_board, find_board
 from hw.errors import UserError
@@ -18,6 +17,7 @@ from ..configs import load_core
 from ..console import showing_progress
 from ..files import make_folder
 from ..options import Settings
+from .display import new_table, print_build, print_fit
 
 __all__ = ["board_app"]
 
@@ -26,17 +26,10 @@ board_app = typer.Typer(help="Bitstreams for open FPGA boards.")
 Name = Annotated[str, typer.Argument(metavar="BOARD", help=f"One of {', '.join(BOARDS)}.")]
 
 
-def _table(*headings: str) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
-    for number, heading in enumerate(headings):
-        table.add_column(heading, justify="right" if number > 1 else "left", no_wrap=True)
-    return table
-
-
 @board_app.command("list")
 def list_command() -> None:
     """The boards, and what each one gets."""
-    table = _table("board", "device", "memory", "Tn x Ti", "bits", "MHz", "GOP/s")
+    table = new_table("board", "device", "memory", "Tn x Ti", "bits", "MHz", "GOP/s")
     for board in BOARDS.values():
         config = board.config
         peak = 2 * config.tn * config.ti * board.clock / 1e9
@@ -79,15 +72,7 @@ def fit_command(
         found = {"board": name, "tn": config.tn, "ti": config.ti, "width": config.width}
         sys.stdout.write(json.dumps({**found, "estimate": counts, "device": has}, indent=2) + "\n")
         return
-    uses = {kind: {"used": counts.get(kind, 0), "available": has[kind]} for kind in has}
-    console = Console(highlight=False)
-    console.print(_resources({"resources": uses}))
-    chosen = " ".join(f"--set {key}={getattr(config, key)}" for key in VARIED)
-    console.print(
-        "estimated; whether it fits, and whether its clock is fast enough, the build tells:\n"
-        f"diannao board build {name} {chosen} -o DIR",
-        soft_wrap=True,
-    )
+    print_fit(Console(highlight=False), board, counts, has)
 
 
 @board_app.command("build")
@@ -131,19 +116,7 @@ def build_command(
     if as_json:
         sys.stdout.write(json.dumps(report, indent=2) + "\n")
         return
-    console = Console(highlight=False)
-    console.print(_resources(report))
-    console.print(
-        f"{report['fmax_hz'] / 1e6:.1f} MHz reached, {report['clock_hz'] / 1e6:g} MHz chosen, "
-        f"slack {report['slack_ns']:.2f} ns"
-    )
-    per_dsp = report["gops_per_dsp"]
-    console.print(
-        f"peak {report['peak_gops']:.3g} GOP/s"
-        + (f", {per_dsp:.3g} per DSP" if per_dsp else "")
-        + f"; built in {report['seconds']:.0f} s"
-    )
-    console.print(folder / report["bitstream"])
+    print_build(Console(highlight=False), report, folder)
 
 
 def _board(name: str | None, platform: str | None, memory: int | None) -> Board:
@@ -154,16 +127,6 @@ def _board(name: str | None, platform: str | None, memory: int | None) -> Board:
     if memory is not None:
         raise UserError("--memory belongs to --platform; a board has the memory that it has")
     return find_board(name or "")
-
-
-def _resources(report: dict[str, Any]) -> Table:
-    table = _table("resource", "", "used", "available", "share")
-    for name, count in report["resources"].items():
-        share = count["used"] / count["available"] if count["available"] else 0.0
-        table.add_row(
-            name, "", f"{count['used']:,}", f"{count['available']:,}", f"{100 * share:.1f} %"
-        )
-    return table
 
 
 @board_app.command("load")

@@ -56,3 +56,17 @@ def test_icebreaker(tmp_path):
     bitstream = (tmp_path / report["bitstream"]).read_bytes()
     assert bitstream[:100].find(bytes.fromhex("7eaa997e")) >= 0  # the preamble of iCE40 bitstreams
     assert "SB_PLL40" in (tmp_path / "top.il").read_text()
+
+
+@pytest.mark.slow
+def test_tang_nano(tmp_path):
+    """The tools for Gowin devices place and route the core, and the PLL makes its clock."""
+    board = find_board("tang-nano-9k")
+    report = build_board(board, tmp_path, progress=silent)
+    assert report["resources"]["DSP"] == {"used": 8, "available": 40}
+    assert report["resources"]["BRAM"] == {"used": 26, "available": 26}
+    assert 4000 < report["resources"]["LUT"]["used"] < 8640
+    assert report["clock_hz"] == board.clock < report["fmax_hz"]
+    bitstream = (tmp_path / report["bitstream"]).read_text()
+    assert len(bitstream.splitlines()) > 500  # a line of bits for each row of the device
+    assert "rPLL" in (tmp_path / "top.il").read_text()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from boards.clocks import early_phase, ecp5_dividers, ice40_dividers
+from boards.clocks import early_phase, ecp5_dividers, gowin_dividers, ice40_dividers
 from hw.errors import UserError
 
 
@@ -32,6 +32,21 @@ def test_ecp5(source, wanted):
     assert made == pytest.approx(wanted, rel=0.01)
 
 
+@pytest.mark.parametrize("wanted", [13.5e6, 45e6, 48e6, 54e6, 90e6])
+def test_gowin(wanted):
+    d = gowin_dividers(27e6, wanted)
+    detector = 27e6 / (d["IDIV_SEL"] + 1)
+    made = detector * (d["FBDIV_SEL"] + 1)
+    assert 3e6 <= detector <= 400e6
+    assert 400e6 <= made * d["ODIV_SEL"] <= 1200e6
+    assert made == pytest.approx(wanted, rel=0.01)
+
+
+def test_gowin_as_the_vendor():
+    """As Apycula's gowin_pll chooses them for 27 and 54 MHz."""
+    assert gowin_dividers(27e6, 54e6) == {"IDIV_SEL": 0, "FBDIV_SEL": 1, "ODIV_SEL": 8}
+
+
 @pytest.mark.parametrize("wanted", [25e6, 80e6, 100e6])
 def test_early_clock(wanted):
     """To an eighth of the oscillator's period."""
@@ -42,7 +57,7 @@ def test_early_clock(wanted):
     assert 1 / wanted - late == pytest.approx(3.5e-9, abs=0.5 / 8 / divider / wanted)
 
 
-@pytest.mark.parametrize("dividers", [ice40_dividers, ecp5_dividers])
+@pytest.mark.parametrize("dividers", [ice40_dividers, ecp5_dividers, gowin_dividers])
 def test_a_clock_that_cannot_be(dividers):
     with pytest.raises(UserError, match=r"cannot make 2000 MHz of 12 MHz; the nearest is \d+"):
         dividers(12e6, 2000e6)

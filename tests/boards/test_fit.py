@@ -5,28 +5,21 @@ import json
 import pytest
 
 from boards.catalog import find_board
-from boards.fit import COSTS, VARIED, available, estimate, exceeded, largest
+from boards.fit import COSTS, available, estimate, exceeded, largest, measured
 from hw.errors import UserError
 
 BOARD = find_board("icepi-zero")
 
 
-@pytest.mark.parametrize("name", json.loads(COSTS.read_text()))
-def test_samples_are_met(name):
-    """What was measured is what is estimated, for LUT and FF within ten percent: a small memory
-    that is LUT in one core is flip-flops in another."""
+@pytest.mark.parametrize("name", measured())
+def test_what_was_built_is_known(name):
+    """The board's own core is estimated as it was built, and ``fit`` proposes no smaller one."""
     board = find_board(name)
-    packed = {"LUT": 1.0 if name == "icebreaker" else 1.12, "FF": 1.0}
-    for sample in json.loads(COSTS.read_text())[name]:
-        config = board.config.replace(**{key: sample[key] for key in VARIED})
-        counts = estimate(board.changed(config=config))
-        for kind in ("LUT", "FF"):
-            measured = sum(cells.get(kind, 0) for cells in sample["cells"].values())
-            if measured:
-                assert counts[kind] == pytest.approx(measured * packed[kind], rel=0.1), (
-                    kind,
-                    config,
-                )
+    own, built = board.config, json.loads(COSTS.read_text())[name]["built"]
+    assert estimate(board) == built
+    assert not exceeded(board, built)
+    proposed, _ = largest(board)
+    assert proposed.config.tn * proposed.config.ti >= own.tn * own.ti
 
 
 def test_estimates_grow():

@@ -111,6 +111,17 @@ def test_digits_on_the_icebreaker():
     running.close()
 
 
+def test_digits_on_the_tang_nano():
+    """The network, its tensors and its program fit into 34 KiB, and every tensor equals golden."""
+    running = simulate_board(find_board("tang-nano-9k"))
+    with Session(DIGITS, target=running.port) as session:
+        assert board_link(session).memory == 34 << 10
+        session.run(None, session.random_inputs(1))
+        assert session.report["checked_tensors"] == 8
+        assert session.report["cycles"] > 460_416 / 8  # its MACs
+    running.close()
+
+
 def test_reset_is_noticed(simulation, link):
     """A reset between two exchanges: the driver refuses to go on."""
     target = BoardTarget(link, every=False)
