@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Array, Const, Module, Mux, Signal, unsigned
+from amaranth.hdl import Array, Module, Mux, Signal, unsigned
 from amaranth.lib import data, enum, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
@@ -196,8 +196,6 @@ class SdramController(wiring.Component):
         with m.If(issue):
             m.d.sync += [
                 pins.command.eq(Mux(access.write, Command.WRITE, Command.READ)),
-                pins.ba.eq(access.bank),
-                pins.a.eq(access.column << (words - 1).bit_length()),
                 timers[access.bank].eq(recovery - 1),
                 spacing.eq(words - 1),
                 access.column.eq(access.column + 1),
@@ -223,16 +221,12 @@ class SdramController(wiring.Component):
         with m.If(pause != 0):
             m.d.sync += pause.eq(pause - 1)
 
-        def command(which: Command, distance: int, bank=None, address=None):
+        def command(which: Command, distance: int):
             m.d.sync += [pins.command.eq(which), pause.eq(distance - 1)]
-            if bank is not None:
-                m.d.sync += pins.ba.eq(bank)
-            if address is not None:
-                m.d.sync += pins.a.eq(address)
 
         def activate(bank, row):
             # Whoever accesses the row comes a cycle later.
-            command(Command.ACTIVATE, timing.rcd - 1, bank, row)
+            command(Command.ACTIVATE, timing.rcd - 1)
             m.d.sync += [
                 opened.bit_select(bank, 1).eq(1),
                 rows[bank].eq(row),
@@ -253,13 +247,13 @@ class SdramController(wiring.Component):
         remaining = Signal(range(self.FIRST_REFRESHES), init=self.FIRST_REFRESHES - 1)
         ready = Signal()  # the mode has been set
         ticks = Signal(range(-(-timing.power_up // timing.refresh) + 1))
-        with m.FSM(init="POWER_UP"):
+        with m.FSM(init="POWER_UP") as fsm:
             with m.State("POWER_UP"), m.If(tick):
                 m.d.sync += ticks.eq(ticks + 1)
                 with m.If(ticks == -(-timing.power_up // timing.refresh)):
                     m.next = "CLOSE"
             with m.State("CLOSE"), m.If(settled.all() & free):
-                command(Command.PRECHARGE, timing.rp, address=_ALL_BANKS)
+                command(Command.PRECHARGE, timing.rp)
                 m.d.sync += opened.eq(0)
                 m.next = "REFRESH"
             with m.State("REFRESH"), m.If(free):
@@ -270,9 +264,7 @@ class SdramController(wiring.Component):
                 with m.Elif(remaining == 0):
                     m.next = "MODE"
             with m.State("MODE"), m.If(free):
-                command(
-                    Command.MODE, timing.mrd, Const(0, 2), timing.cas << 4 | words.bit_length() - 1
-                )
+                command(Command.MODE, timing.mrd)
                 m.d.sync += ready.eq(1)
                 m.next = "REOPEN"
             with m.State("REOPEN"), m.If(free):
@@ -300,7 +292,7 @@ class SdramController(wiring.Component):
                 with m.If(due):
                     refresh()
                 with m.Elif(~in_use & settled.bit_select(prepared.bank, 1) & free):
-                    command(Command.PRECHARGE, timing.rp, prepared.bank, 0)
+                    command(Command.PRECHARGE, timing.rp)
                     m.d.sync += opened.bit_select(prepared.bank, 1).eq(0)
                     m.next = "ACTIVATE"
             with m.State("ACTIVATE"), m.If(free):
@@ -315,4 +307,22 @@ class SdramController(wiring.Component):
                     take()
         with m.If(tick):
             m.d.sync += due.eq(1)
+
+        # What is addressed matters only with a command, so it does not wait for whether there is
+        # one.
+        with m.If(issue):
+            m.d.sync += [
+                pins.ba.eq(access.bank), pins.a.eq(access.column << (words - 1).bit_length())
+            ]  # fmt: skip
+        with m.Elif(fsm.ongoing("CLOSE")):
+            m.d.sync += pins.a.eq(_ALL_BANKS)
+        with m.Elif(fsm.ongoing("MODE")):
+            m.d.sync += [pins.ba.eq(0), pins.a.eq(timing.cas << 4 | words.bit_length() - 1)]
+        with m.Elif(fsm.ongoing("REOPEN")):
+            m.d.sync += [pins.ba.eq(access.bank), pins.a.eq(rows[access.bank])]
+        with m.Else():
+            m.d.sync += [
+                pins.ba.eq(prepared.bank),
+                pins.a.eq(Mux(fsm.ongoing("PRECHARGE"), 0, prepared.row)),
+            ]
         return m

@@ -32,13 +32,14 @@ def rows_per_burst(rows: int, row_bytes: int, beat_bytes: int) -> int:
 
 
 class PlaceLayout(data.StructLayout):
-    """A burst whose beats have to be sent."""
+    """A burst whose beats have to be sent; whether it is a ``single`` one is needed early."""
 
     def __init__(self, data_width: int):
         offset = range(data_width // 8)
         super().__init__(
             {
                 "length": unsigned(8),
+                "single": unsigned(1),
                 "start": offset,
                 "end": offset,
                 "first": unsigned(1),
@@ -129,7 +130,7 @@ class RowBeats(wiring.Component):
         high = Signal.like(place.end)
         m.d.comb += [
             beats.eq(Mux(fresh, place.length, following)),
-            last_beat.eq(Mux(fresh, place.length == 0, final)),
+            last_beat.eq(Mux(fresh, place.single, final)),
             opening.eq(place.first & fresh),
             closing.eq(place.last_of_run & last_beat),
             low.eq(Mux(opening, place.start, 0)),
@@ -158,8 +159,9 @@ class RowBeats(wiring.Component):
         sent = Signal()
         m.d.comb += [
             total.eq(fill + size),
-            enough.eq(fill > high),
-            complete.eq(total > high),
+            # Only the last beat of a run can do with what is held, and not without anything.
+            enough.eq(closing & (begun | ~opening) & (waiting > place.end)),
+            complete.eq(1 if self._row_bytes % count == 0 else total > high),
             self.o.valid.eq(self.place.valid & (enough | (self.row.valid & complete) | self.halt)),
             sent.eq(self.o.valid & self.o.ready),
             used.eq(self.place.valid & self.row.valid & ~enough & (sent | ~complete) & ~self.halt),

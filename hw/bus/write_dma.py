@@ -195,6 +195,7 @@ class WriteDma(wiring.Component):
         m.d.comb += [
             places.i.valid.eq(taken),
             places.i.payload.length.eq(burst.length),
+            places.i.payload.single.eq(burst.length == 0),
             places.i.payload.start.eq(burst.start),
             places.i.payload.end.eq(burst.end),
             places.i.payload.first.eq(burst.first),

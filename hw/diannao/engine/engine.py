@@ -337,6 +337,7 @@ class Engine(wiring.Component):
             self.flight.payload.start.eq(a[:bits]),
             self.flight.payload.end.eq(last_byte[:bits]),
             self.place.payload.length.eq(last_byte[bits:]),
+            self.place.payload.single.eq(~last_byte[bits:].any()),
             self.place.payload.start.eq(a[:bits]),
             self.place.payload.end.eq(last_byte[:bits]),
             self.place.payload.first.eq(nbout_first),
