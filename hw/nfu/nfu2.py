@@ -136,10 +136,7 @@ class Nfu2(wiring.Component):
 
         # Memories, read one advance before the base is chosen.
         sums = Signal.like(self.o.payload.sums)
-        parks = Signal()
-        m.d.comb += parks.eq(
-            valid & (control.op != Op.BIAS) & (control.op != Op.TABLE) & ~control.last
-        )
+        parks = _parks(m, control, valid)
         reading, reading_valid = ahead[to_operands + 1]
         from_bias, from_nothing = _base_of(m, reading)
         m.submodules.bias = bias = Ram(
@@ -159,16 +156,15 @@ class Nfu2(wiring.Component):
         ]
 
         # Base of the accumulation. A row that is written while it is read is still at hand.
-        same_partial = parks & (control.row == reading.row)
-        same_bias = valid & (control.op == Op.BIAS) & (control.bias == reading.bias)
         chosen = Signal(_Base)
+        at_hand = _goes_on(m, control, valid, reading)
         with m.If(advance):
             with m.If(from_nothing):
                 m.d.sync += chosen.eq(_Base.NOTHING)
-            with m.Elif(from_bias):
-                m.d.sync += chosen.eq(Mux(same_bias, _Base.LATEST, _Base.BIAS))
+            with m.Elif(at_hand):
+                m.d.sync += chosen.eq(_Base.LATEST)
             with m.Else():
-                m.d.sync += chosen.eq(Mux(same_partial, _Base.LATEST, _Base.PARTIAL))
+                m.d.sync += chosen.eq(Mux(from_bias, _Base.BIAS, _Base.PARTIAL))
         latest = Signal.like(sums, reset_less=True)
         base = Signal.like(sums)
         with m.Switch(chosen):
@@ -179,12 +175,12 @@ class Nfu2(wiring.Component):
             with m.Case(_Base.LATEST):
                 m.d.comb += base.eq(latest)
         if to_operands:
-            # So is a row that is written while the base is chosen.
-            adding, _ = ahead[1]
-            from_bias, from_nothing = _base_of(m, adding)
-            same_partial = parks & (control.row == adding.row)
-            same_bias = valid & (control.op == Op.BIAS) & (control.bias == adding.bias)
-            with m.If(~from_nothing & Mux(from_bias, same_bias, same_partial)):
+            # So is a row that is written while the base is chosen. Whether it is, is found an
+            # advance earlier, since all bits of the base depend on it.
+            forwards = registered(
+                _goes_on(m, *ahead[1], ahead[2][0]), 1, "forwards", reset_less=False
+            )
+            with m.If(forwards):
                 m.d.comb += base.eq(sums)
         if aggregate:
             base = self._joinable_base(m, base, ahead[to_operands][0])
@@ -273,6 +269,23 @@ def joins(control) -> Value:
 def _takes_larger(control) -> Value:
     """Whether a step's result is the larger of operand and base, not their sum."""
     return (control.op == Op.MAX) & ~control.first
+
+
+def _parks(m: Module, control, valid: Value) -> Signal:
+    """Whether a step leaves its sums in NBout."""
+    parks = Signal()
+    m.d.comb += parks.eq(
+        valid & (control.op != Op.BIAS) & (control.op != Op.TABLE) & ~control.last
+    )
+    return parks
+
+
+def _goes_on(m: Module, control, valid: Value, later) -> Value:
+    """Whether the step ``later`` starts from the row that the step with ``control`` writes."""
+    from_bias, from_nothing = _base_of(m, later)
+    same_bias = valid & (control.op == Op.BIAS) & (control.bias == later.bias)
+    same_partial = _parks(m, control, valid) & (control.row == later.row)
+    return ~from_nothing & Mux(from_bias, same_bias, same_partial)
 
 
 def _base_of(m: Module, control) -> tuple[Signal, Signal]:
