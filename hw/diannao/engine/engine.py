@@ -74,7 +74,8 @@ class Engine(wiring.Component):
     the room, 3 for each further row of SB, and 1 or more for the rows of NBout that it needs. From
     the end of a run to the next one it is 7 cycles, 11 if the middle loop advances, 15 for the
     outer one. To begin a slot takes 10 cycles (SB: 11), to end it 7, and a skip 3 (4 if elements
-    have 16 bits) and then 9 for each piece for which there is room.
+    have 16 bits) and then 9 for each piece for which there is room. The performance model
+    (sim/model/engine.h) has the same states, and is held to this by tests/sim/test_model.py.
 
     Parameters
     ----------
