@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Signal, unsigned
+from amaranth.hdl import Cat, Module, Signal, Value, unsigned
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
@@ -220,7 +220,6 @@ class Mover(wiring.Component):
         connect(m, decoder.nfu, flipped(self.nfu))
         m.d.comb += [
             decoder.room.eq(engine.room),
-            decoder.spent.eq(~engine.fetching & ~buffer.level.any()),
             engine.part.eq(decoder.part),
             engine.write.eq(decoder.write),
             decoder.free.eq(engine.free),
@@ -237,16 +236,20 @@ class Mover(wiring.Component):
             self.busy_pc.eq(decoder.pc),
             self.idle.eq(engine.idle & landing.idle),
         ]
-        self._control(m, engine, landing, decoder)
+        self._control(m, engine, landing, decoder, buffer.level.any())
         return m
 
-    def _control(self, m: Module, engine: Engine, landing: Landing, decoder: HalfDecoder):
-        """From start to end, as in Control."""
+    def _control(
+        self, m: Module, engine: Engine, landing: Landing, decoder: HalfDecoder, buffered: Value
+    ):
+        """From start to end, as in Control; ``buffered`` says that the decoder has more to come."""
 
         def fault(code, pc):
             m.d.comb += [self.error.eq(1), self.code.eq(code), self.pc.eq(pc)]
 
         m.d.comb += engine.halt.eq(self.halt)
+        # Once all of the program has come, that stays so; it may be noticed a cycle later.
+        m.d.sync += decoder.spent.eq(0)
         with m.If(~self.halt), m.FSM():
             with m.State("IDLE"), m.If(self.start):
                 with m.If(self.program[:3].any()):
@@ -264,6 +267,7 @@ class Mover(wiring.Component):
                 m.next = "FAULT"
             with m.State("RUN"):
                 m.d.comb += decoder.enable.eq(1)
+                m.d.sync += decoder.spent.eq(~engine.fetching & ~buffered)
                 with m.If(decoder.illegal):
                     fault(ErrorCode.ILLEGAL_INSTRUCTION, decoder.pc)
                     m.next = "FAULT"
