@@ -161,13 +161,14 @@ BOARDS: dict[str, Board] = {
             config=Config(
                 name="tang-nano-9k", tn=2, ti=4, width=8, nbin_rows=512, sb_rows=256,
                 nbout_rows=256, bias_rows=32, segments=8, max_reduction=1024, operand_stages=2,
-                nfu3_lanes=1, nfu3_multiplier="array", nbin_port=32, sb_port=32, nbout_port=32,
-                cp_port=32, shared_port=True, address_width=16, outstanding=1, burst=8,
-                nbin_fifo=2, instruction_buffer=256, queue=0, counters=False, engine=True,
+                nfu3_stages=5, nfu3_lanes=1, nfu3_multiplier="adders", paced=True, nbin_port=32,
+                sb_port=32, nbout_port=32, cp_port=32, shared_port=True, address_width=16,
+                outstanding=1, burst=8, nbin_fifo=2, instruction_buffer=256, queue=0,
+                counters=False, engine=True,
             ),
             memory=_block_ram(34),
             memory_text="34 KiB block RAM",
-            clock=48_000_000,
+            clock=40_500_000,
             loader="tangnano9k",
         ),
     )

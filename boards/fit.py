@@ -1,7 +1,7 @@
 """What a core would take of a board's device, estimated from measured modules.
 
 ``costs.json`` holds, for each board, what its own core took when it was built (``scripts/boards``),
-and what Yosys made of that core and some others, module by module (``scripts/board_costs``). Each
+and what Yosys made of some other cores, module by module (``scripts/board_costs``). Each
 kind of module is taken to grow linearly with the numbers that size it, which gives how much larger
 or smaller than the board's own a core with another Tn, Ti or width is. What nextpnr adds or saves
 is taken to be in proportion. ``docs/boards.md`` says how far off that is.
@@ -106,7 +106,7 @@ class _Model:
 
 @cache
 def _costs(name: str) -> tuple[dict[str, int], _Samples]:
-    """What the board's own core took when it was built, and what Yosys made of it and others."""
+    """What the board's own core took when it was built, and what Yosys made of others."""
     costs: dict[str, Any] = json.loads(COSTS.read_text()).get(name, {})
     if not costs.get("built") or not costs.get("samples"):
         raise UserError(f"nothing has been measured of {name}; see scripts/board_costs")
@@ -154,9 +154,9 @@ def estimate(board: Board) -> dict[str, int]:
 
 
 def deviations(name: str) -> Iterator[tuple[Config, str, int, int]]:
-    """How good estimates for the board ``name`` are: for each core that was measured besides its
-    own, what would be estimated without that core, and what Yosys made of it (times what nextpnr
-    made of Yosys' count for the board's own).
+    """How good estimates for the board ``name`` are: for each core that was measured, what would be
+    estimated without it, and what Yosys made of it (times what nextpnr made of what Yosys should
+    make of the board's own).
 
     Returns
     -------
@@ -166,8 +166,6 @@ def deviations(name: str) -> Iterator[tuple[Config, str, int, int]]:
     built, samples = _costs(name)
     own = BOARDS[name].config
     for config, cells in samples:
-        if config == own:
-            continue
         rest = [sample for sample in samples if sample[0] != config]
         counts = _estimate(name, _Model(rest, built), config)
         for kind in ("LUT", "FF"):

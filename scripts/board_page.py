@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.console import Console
 
-from boards.catalog import BOARDS, Board
+from boards.catalog import BOARDS
 from boards.fit import available, deviations, largest, measured
 from diannao.board.display import print_build, print_fit
 
@@ -30,10 +30,11 @@ def _builds(results: dict[str, Any]) -> Iterator[str]:
     )  # fmt: skip
     yield "| -- | -- |" + " --: |" * 9
     for name, result in results.items():
-        built, config = result["build"], BOARDS[name].config
+        built = result["build"]
+        config = built["configuration"]
         counts = (built["resources"].get(kind) for kind in ("LUT", "FF", "DSP", "BRAM"))
         yield _row(
-            name, f"{config.tn}x{config.ti}, {config.width} bits",
+            name, f"{config['tn']}x{config['ti']}, {config['width']} bits",
             *(f"{c['used']:,} of {c['available']:,}" if c else "-" for c in counts),
             f"{built['fmax_hz'] / 1e6:.1f} ({built['clock_hz'] / 1e6:g})",
             f"{built['slack_ns']:.2f}", f"{built['peak_gops']:.2f}",
@@ -41,19 +42,21 @@ def _builds(results: dict[str, Any]) -> Iterator[str]:
         )  # fmt: skip
 
 
-def _expected(board: Board, run: dict[str, Any]) -> tuple[float, float]:
+def _expected(result: dict[str, Any]) -> tuple[float, float]:
     """Seconds that a digit takes in the core, and on the line."""
-    return run["cycles"] / board.clock, 10 * run["link_bytes"] / run["baud"]
+    run = result["digits"]
+    return run["cycles"] / result["build"]["clock_hz"], 10 * run["link_bytes"] / run["baud"]
 
 
 def _digits(results: dict[str, Any]) -> Iterator[str]:
     yield _row("board", "MHz", "cycles", "core, ms", "bytes on the line", "line, ms", "digits/s")
     yield "| -- |" + " --: |" * 6
     for name, result in results.items():
-        board, run = BOARDS[name], result["digits"]
-        core, line = _expected(board, run)
+        run = result["digits"]
+        core, line = _expected(result)
         yield _row(
-            name, f"{board.clock / 1e6:g}", f"{run['cycles']:,}", f"{1e3 * core:.2f}",
+            name, f"{result['build']['clock_hz'] / 1e6:g}", f"{run['cycles']:,}",
+            f"{1e3 * core:.2f}",
             f"{run['link_bytes']:,} in {run['link_frames']} frames", f"{1e3 * line:.2f}",
             f"{1 / (core + line):.0f}",
         )  # fmt: skip
@@ -86,7 +89,7 @@ def _demo(results: dict[str, Any], name: str) -> Iterator[str]:
     yield "```"
     yield from (line.rstrip() for line in said.splitlines())
     yield "```\n"
-    core, line = _expected(board, result["digits"])
+    core, line = _expected(result)
     yield (
         f"Expected of the board: {1e3 * core:.2f} ms in the core and {1e3 * line:.2f} ms on the "
         f"line for a digit, so {1 / (core + line):.0f} digits per second."
