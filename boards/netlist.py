@@ -16,8 +16,8 @@ from hw.errors import UserError
 from hw.memory.ram import UNDEFINED_COLLISIONS
 
 __all__ = [
-    "BEFORE_SYNTHESIS", "SYNTHESIS", "cells_by_module", "find_tool", "synthesise",
-    "without_collisions",
+    "BEFORE_SYNTHESIS", "SYNTHESIS", "cells_by_module", "cells_of", "find_tool", "module_of",
+    "synthesise", "without_collisions",
 ]  # fmt: skip
 
 SYNTHESIS = {"ice40": "-dsp -device u", "ecp5": "", "gowin": ""}
@@ -113,11 +113,18 @@ def _rtlil(component: wiring.Component, name: str) -> str:
     return rtlil.convert(component, name=name, platform=platform, emit_src=False)
 
 
-def synthesise(component: wiring.Component, name: str, family: str, folder: Path) -> None:
+def synthesise(
+    component: wiring.Component, name: str, family: str, folder: Path, delay: int = 0
+) -> None:
     """Write the netlist of ``component`` to ``NAME.v`` and ``NAME.json`` in ``folder``.
 
     All is one module ``name``, made of the family's cells. Cells have the names of the modules that
     they come from, with dots in between.
+
+    Parameters
+    ----------
+    delay : picoseconds of logic that are fast enough: ABC maps for area where it is not slower, and
+        where it is, for speed; 0 for the most speed everywhere. For "ecp5"
 
     Raises
     ------
@@ -131,6 +138,7 @@ def synthesise(component: wiring.Component, name: str, family: str, folder: Path
     (folder / "source.il").write_text(_rtlil(component, name))
     script = (
         "read_rtlil source.il", BEFORE_SYNTHESIS[family],
+        *([f"scratchpad -set abc9.D {delay}"] if delay else []),
         f"synth_{family} {SYNTHESIS[family]} -top {name}", f"write_json {name}.json",
         f"write_verilog -noattr {name}.v",
     )  # fmt: skip
@@ -190,6 +198,21 @@ def _logic_cells(cells: dict[str, Any]) -> dict[str, int]:
     return taken
 
 
+def cells_of(netlist: Path) -> dict[str, dict[str, Any]]:
+    """The cells of the JSON file of ``synthesise`` by name."""
+    modules = json.loads(netlist.read_text())["modules"]
+    return next(m for m in modules.values() if int(m["attributes"].get("top", "0"), 2))["cells"]
+
+
+def module_of(cell: str) -> str:
+    """The module that a cell comes from: the name of an instance in the top, in its ``core`` or in
+    the core's ``nfu``, or "top" for what is in none."""
+    path = [part.partition("$")[0] for part in cell.split(".")[:-1]]
+    while len(path) > 1 and path[0] in _OPENED:
+        del path[0]
+    return path[0] if path else "top"
+
+
 def cells_by_module(netlist: Path, family: str) -> dict[str, dict[str, int]]:
     """What each module of a netlist takes of the device: LUT, FF, DSP, BRAM, SPRAM.
 
@@ -200,18 +223,13 @@ def cells_by_module(netlist: Path, family: str) -> dict[str, dict[str, int]]:
     Returns
     -------
     dict
-        By module: the name of an instance in the top, in its ``core`` or in the core's ``nfu``, or
-        "top" for what is in none. On ice40, LUT counts logic cells, with their flip-flops.
+        By module, see ``module_of``. On ice40, LUT counts logic cells, with their flip-flops.
     """
-    modules = json.loads(netlist.read_text())["modules"]
-    cells = next(m for m in modules.values() if int(m["attributes"].get("top", "0"), 2))["cells"]
+    cells = cells_of(netlist)
     taken: dict[str, Counter[str]] = defaultdict(Counter)
     packed = _logic_cells(cells) if family == "ice40" else {}
     for name, cell in cells.items():
-        path = [part.partition("$")[0] for part in name.split(".")[:-1]]
-        while len(path) > 1 and path[0] in _OPENED:
-            del path[0]
-        module = path[0] if path else "top"
+        module = module_of(name)
         if name in packed:
             taken[module][_LUT] += packed[name]
         elif cell["type"] in _CELLS[family]:
