@@ -121,9 +121,14 @@ class Session:
             board = open_board(target, every=check, progress=self._progress)
             self._target = board
             memory = memory or board.memory
-            if config is None:
-                config = board.config
-        self.config = load_config(config, list(settings))
+            try:
+                self.config = load_config(config or board.config, list(settings))
+                board.driver.check_config(self.config)
+            except UserError:
+                board.close()
+                raise
+        else:
+            self.config = load_config(config, list(settings))
         self._source = model
         self._strict = strict
         self._preset = preset

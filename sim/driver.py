@@ -157,16 +157,20 @@ class Driver:
 
     def check(self, program: Program) -> None:
         """Raise UserError if ``program`` was compiled for another configuration than the core's."""
-        if type(program.config) is not type(self.config):
+        self.check_config(program.config)
+
+    def check_config(self, config) -> None:
+        """Raise UserError if programs for ``config`` cannot run on this core."""
+        if type(config) is not type(self.config):
             raise UserError(
                 f"the program is none for a {self._device.name}; compile it for this one"
             )
         differing = [
             f"{field.name} is {getattr(self.config, field.name)!r}, "
-            f"not {getattr(program.config, field.name)!r}"
+            f"not {getattr(config, field.name)!r}"
             for field in fields(self.config)
             if field.name != "name"
-            and getattr(self.config, field.name) != getattr(program.config, field.name)
+            and getattr(self.config, field.name) != getattr(config, field.name)
         ]
         if differing:
             raise UserError(

@@ -138,12 +138,20 @@ def test_reset_while_words_are_sent(simulation, link):
         link.write_words(0, np.arange(2000).tolist())
 
 
-def test_another_configuration_is_refused(simulation):
-    """The message says what differs, also where the program would be too large for the memory."""
-    with Session(DIGITS, config=BOARD.config.replace(sb_rows=128), target=simulation.port) as s:
-        board_link(s).memory = 4096
-        with pytest.raises(UserError, match="in this one sb_rows is 64, not 128; compile it"):
-            s.run(None, s.random_inputs())
+@pytest.mark.parametrize(
+    ("config", "differs"),
+    [
+        (BOARD.config.replace(sb_rows=128), "in this one sb_rows is 64, not 128; compile it"),
+        ("fpga-8x8", "in this one tn is 4, not 8, ti is 6, not 8, .*; compile it"),
+    ],
+    ids=["rows", "named"],
+)
+def test_another_configuration_is_refused(simulation, config, differs):
+    """The message says what differs, and the port is free again."""
+    with pytest.raises(UserError, match=differs):
+        Session(DIGITS, config=config, target=simulation.port)
+    with contextlib.closing(SerialLink(simulation.port, patience=0.5)) as link:
+        assert link.clock == BOARD.clock
 
 
 def test_too_large_a_model(simulation):
