@@ -12,9 +12,9 @@ from boards.platform import family_of
 
 _SAMPLES = {
     "ulx3s-85f": ((4, 4, 16), (4, 8, 16), (8, 8, 16), (4, 8, 8)),
-    "icepi-zero": ((2, 4, 8), (2, 8, 8), (4, 8, 8), (4, 4, 16), (2, 4, 16)),
-    "icebreaker": ((2, 2, 8), (2, 3, 8), (2, 6, 8), (3, 4, 8)),
-    "tang-nano-9k": ((2, 2, 8), (2, 3, 8), (2, 6, 8), (3, 4, 8)),
+    "icepi-zero": ((2, 4, 8), (2, 8, 8), (4, 8, 8)),
+    "icebreaker": ((2, 2, 8), (2, 3, 8), (2, 6, 8)),
+    "tang-nano-9k": ((2, 2, 8), (2, 3, 8), (2, 6, 8)),
 }
 """Tn, Ti and width of what is synthesised: such as may be proposed for the board, with Ti from Tn
 to 4 Tn. What its own core takes is known from its build."""

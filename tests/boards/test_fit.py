@@ -5,7 +5,7 @@ import json
 import pytest
 
 from boards.catalog import find_board
-from boards.fit import COSTS, available, estimate, exceeded, largest, measured
+from boards.fit import COSTS, available, deviations, estimate, exceeded, largest, measured
 from hw.errors import UserError
 
 BOARD = find_board("icepi-zero")
@@ -20,6 +20,15 @@ def test_what_was_built_is_known(name):
     assert not exceeded(board, built)
     proposed, _ = largest(board)
     assert proposed.config.tn * proposed.config.ti >= own.tn * own.ti
+
+
+@pytest.mark.parametrize("name", measured())
+def test_other_cores(name):
+    """Without its own measurement, a core's logic is estimated within six percent on average."""
+    found = [(config, guess / count - 1) for config, kind, guess, count in deviations(name)
+             if kind == "LUT"]  # fmt: skip
+    assert len({config for config, _ in found}) >= 3
+    assert sum(abs(error) for _, error in found) / len(found) < 0.06, found
 
 
 def test_estimates_grow():
