@@ -94,7 +94,10 @@ def build_board(
         plan = platform.build(
             PlatformTop(board), do_build=False,
             script_after_read=BEFORE_SYNTHESIS[family], synth_opts=SYNTHESIS[family],
-            nextpnr_opts=f"--report report.nextpnr.json --timing-allow-fail --seed {seed}",
+            nextpnr_opts=(
+                "--report report.nextpnr.json --timing-allow-fail "
+                f"--seed {seed} {board.placer}"
+            ),
         )  # fmt: skip
     if family == "gowin":
         plan.files["build_top.sh"] = _for_himbaechel(str(plan.files["build_top.sh"]), board)

@@ -51,6 +51,7 @@ class Board:
     clock : cycles per second
     loader : what openFPGALoader calls it
     baud : of the host link
+    placer : further options of nextpnr, for its placer
     """
 
     name: str
@@ -62,6 +63,7 @@ class Board:
     clock: int
     loader: str = ""
     baud: int = 1_000_000
+    placer: str = ""
 
     def __post_init__(self):
         if not self.config.shared_port:
@@ -112,15 +114,17 @@ BOARDS: dict[str, Board] = {
             platform="amaranth_boards.ulx3s:ULX3S_85F_Platform",
             config=Config(
                 name="ulx3s-85f", tn=8, ti=16, nbin_rows=512, sb_rows=512, nbout_rows=256,
-                bias_rows=16, nfu2_stages=5, nfu3_stages=10, nfu3_lanes=2, paced=True,
-                nbin_port=32, sb_port=32, nbout_port=32, cp_port=32, shared_port=True,
-                address_width=25, outstanding=4, burst=32, burst_cycles=2, nbin_fifo=32,
-                instruction_buffer=1024, queue=2,
+                bias_rows=16, operand_stages=5, nfu2_stages=5, nfu3_stages=10, nfu3_lanes=2,
+                paced=True, nbin_port=32, sb_port=32, nbout_port=32, cp_port=32,
+                shared_port=True, address_width=25, outstanding=4, burst=32, burst_cycles=2,
+                nbin_fifo=32, instruction_buffer=1024, queue=2,
             ),
             memory=_sdram,
             memory_text="32 MiB SDRAM",
-            clock=70_000_000,
+            clock=75_000_000,
             loader="ulx3s",
+            # Long paths weigh more than the length of the NFU's many wires.
+            placer="--placer-heap-timingweight 30 --placer-heap-critexp 4",
         ),
         Board(
             name="icepi-zero",

@@ -274,9 +274,7 @@ def _takes_larger(control) -> Value:
 def _parks(m: Module, control, valid: Value) -> Signal:
     """Whether a step leaves its sums in NBout."""
     parks = Signal()
-    m.d.comb += parks.eq(
-        valid & (control.op != Op.BIAS) & (control.op != Op.TABLE) & ~control.last
-    )
+    m.d.comb += parks.eq(valid & (control.op != Op.BIAS) & (control.op != Op.TABLE) & ~control.last)
     return parks
 
 
