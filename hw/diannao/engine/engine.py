@@ -320,6 +320,7 @@ class Engine(wiring.Component):
 
         # The burst on the bus, and where it lands.
         sends = Signal()
+        run_ends = r == p  # with the burst
         nbout_first = Signal()
         last_byte = Signal(range(self._size + beat))
         m.d.comb += [
@@ -342,7 +343,7 @@ class Engine(wiring.Component):
             self.place.payload.start.eq(a[:bits]),
             self.place.payload.end.eq(last_byte[:bits]),
             self.place.payload.first.eq(nbout_first),
-            self.place.payload.last_of_run.eq(~total.any()),
+            self.place.payload.last_of_run.eq(run_ends),
         ]
 
         # The one comparison: of the burst with what is left, with the room in NBin, or with the
@@ -468,7 +469,7 @@ class Engine(wiring.Component):
                         m.d.comb += self.place.valid.eq(1)
                         m.d.sync += [
                             writing.eq(1), nbout_first.eq(0),
-                            spare.eq(Mux(total.any(), spare - p, 0)),
+                            spare.eq(Mux(run_ends, 0, spare - p)),
                         ]  # fmt: skip
                         m.next = "ADVANCE"
                 with m.Elif(axi.arready):
@@ -482,7 +483,7 @@ class Engine(wiring.Component):
             with m.State("SHORTEN"):
                 writes(Row.REST, _First.R, _Second.MINUS_P)
                 m.next = "IDLE"
-                with m.If(~total.any()):
+                with m.If(run_ends):
                     m.d.sync += n.eq(0)
                     m.next = "LOOP"
                     with m.If(is_cp):
@@ -501,7 +502,7 @@ class Engine(wiring.Component):
             with m.State("SKIP"):
                 writes(Row.REST, _First.ZERO if element == 1 else _First.A, _Second.READ)
                 m.next = "IDLE"
-                with m.If(total.any()):
+                with m.If(shown.any()):
                     m.d.sync += phase.eq(Phase.SKIP)
                 with m.Else():
                     m.d.comb += nbin_done.eq(1)
