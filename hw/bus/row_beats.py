@@ -6,7 +6,13 @@ from amaranth.lib.wiring import In, Out
 
 from ..memory.rotate import rotate_up
 
-__all__ = ["PlaceLayout", "RowBeatLayout", "RowBeats", "rows_per_burst"]
+__all__ = ["PlaceLayout", "RowBeatLayout", "RowBeats", "least_rows", "rows_per_burst"]
+
+
+def least_rows(row_bytes: int, beat_bytes: int) -> int:
+    """Rows that a FIFO must hold so that a burst of one beat can be sent out of it."""
+    # A row that is longer than a beat stays in the FIFO while a burst ends inside it.
+    return -(-beat_bytes // row_bytes) + (row_bytes > beat_bytes)
 
 
 def rows_per_burst(rows: int, row_bytes: int, beat_bytes: int) -> int:
@@ -20,15 +26,13 @@ def rows_per_burst(rows: int, row_bytes: int, beat_bytes: int) -> int:
     ValueError
         If the FIFO does not hold that.
     """
-    # A row that is longer than a beat stays in the FIFO while a burst ends inside it.
-    extra = int(row_bytes > beat_bytes)
-    least = -(-beat_bytes // row_bytes) + extra
+    least = least_rows(row_bytes, beat_bytes)
     if rows < least:
         raise ValueError(
             f"rows must be at least {least} to fill a beat of {beat_bytes} bytes with rows of "
             f"{row_bytes} bytes, not {rows!r}"
         )
-    return max(rows // 2, least) - extra
+    return max(rows // 2, least) - (row_bytes > beat_bytes)
 
 
 class PlaceLayout(data.StructLayout):

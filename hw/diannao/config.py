@@ -3,6 +3,7 @@
 from dataclasses import dataclass, fields, replace
 
 from ..arith.numbers import bounds, error_bounds
+from ..bus.row_beats import least_rows
 from ..errors import UserError
 
 __all__ = ["CONFIGS", "Config", "ConfigError"]
@@ -127,6 +128,10 @@ class Config:
                 32 <= value <= 4096 and _power_of_two(value),
                 "a power of two from 32 to 4096",
             )
+        fewest = least_rows(self.tn * self.element_bytes, self.nbout_port // 8)
+        check(
+            "nbout_rows", self.nbout_rows >= fewest, f"at least {fewest} to fill nbout_port's beat"
+        )
         check(
             "nbin_port",
             self.nbin_elements >= 4 * self.nbin_port // (8 * self.element_bytes),

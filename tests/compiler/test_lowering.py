@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from compiler.lowering import lower
+from hw.bus.row_beats import least_rows
 from hw.diannao.config import CONFIGS, Config
 from hw.errors import UserError
 
@@ -27,19 +28,22 @@ def configs(draw) -> Config:
     """Small cores of all shapes, with buffers from ample to barely enough."""
     width = draw(st.sampled_from([16, 8]))
     drop = draw(st.sampled_from([0, 3, width - 2]))
+    tn = draw(st.integers(1, 6))
+    nbout_port = draw(st.sampled_from([32, 128]))
+    fewest = least_rows(tn * width // 8, nbout_port // 8)
     return TINY.replace(
-        tn=draw(st.integers(1, 6)),
+        tn=tn,
         ti=draw(st.integers(1, 6)),
         width=width,
         drop=drop,
         multiplier="array" if drop else "dsp",
         nbin_rows=draw(st.sampled_from([64, 32, 16])),
         sb_rows=draw(st.sampled_from([32, 16, 5, 2])),
-        nbout_rows=draw(st.sampled_from([16, 7, 2])),
+        nbout_rows=draw(st.sampled_from([rows for rows in (16, 7, 2) if rows >= fewest])),
         bias_rows=draw(st.integers(1, 4)),
         segments=draw(st.sampled_from([8, 5, 2])),
         sb_port=draw(st.sampled_from([64, 32, 256])),
-        nbout_port=draw(st.sampled_from([32, 128])),
+        nbout_port=nbout_port,
         queue=draw(st.integers(1, 3)),
     )
 

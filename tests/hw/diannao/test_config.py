@@ -28,6 +28,10 @@ PORTS = {
         ({"burst": 257}, "burst must be 1 to 256, not 257"),
         ({"instruction_buffer": 1000}, "instruction_buffer must be a power of two"),
         ({"operand_stages": 6}, "operand_stages must be 2 to 5, not 6"),
+        (
+            {"tn": 1, "nbout_rows": 15},
+            "nbout_rows must be at least 16 to fill nbout_port's beat, not 15",
+        ),
         ({"nfu2_stages": 0}, "nfu2_stages must be 1 to 16, not 0"),
         ({"nfu3_lanes": 5}, r"nfu3_lanes must be 0 or a divisor of tn \(16\), not 5"),
         ({"engine": True}, "engine must be False without shared_port, not True"),
