@@ -126,14 +126,14 @@ class RowBeats(wiring.Component):
         fresh = Signal(init=1)  # it is the first of its burst
         following = Signal(8, reset_less=True)  # else: beats behind it, and whether there are none
         final = Signal(reset_less=True)
-        beats = Signal.like(following)
+        left = Signal.like(following)
         last_beat = Signal()
         opening = Signal()
         closing = Signal()
         low = Signal.like(place.start)
         high = Signal.like(place.end)
         m.d.comb += [
-            beats.eq(Mux(fresh, place.length, following)),
+            left.eq(Mux(fresh, place.length, following)),
             last_beat.eq(Mux(fresh, place.single, final)),
             opening.eq(place.first & fresh),
             closing.eq(place.last_of_run & last_beat),
@@ -178,7 +178,7 @@ class RowBeats(wiring.Component):
                     m.d.sync += held[8 * n : 8 * n + 8].eq(turned[8 * n : 8 * n + 8])
         with m.If(sent):
             m.d.sync += [
-                fresh.eq(last_beat), following.eq(beats - 1), final.eq(beats == 1), begun.eq(0)
+                fresh.eq(last_beat), following.eq(left - 1), final.eq(left == 1), begun.eq(0)
             ]  # fmt: skip
 
         # A row ends with its last piece, or with its run.

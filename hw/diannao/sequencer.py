@@ -162,8 +162,9 @@ class Sequencer(wiring.Component):
         starting = Signal()  # if anything, the next nest's first step follows; known early
         # Whether what the step frees has come is known late, all else early: it is ``able``.
         able, late = Signal(), Signal()
-        idle_begin = fetched & ~self.busy
+        idle_begin = Signal()
         m.d.comb += [
+            idle_begin.eq(fetched & ~self.busy),
             final.eq(advancing == HEAD),
             starting.eq(~self.busy | final),
             issue.eq(able & ~late),
@@ -192,9 +193,9 @@ class Sequencer(wiring.Component):
             following.eq(Mux(stays, again, further)),
         ]
         for n in reversed(range(LEVELS)):
-            here = advancing == n
-            ended = Signal(name=f"ended_{n}")
+            here, ended = Signal(name=f"here_{n}"), Signal(name=f"ended_{n}")
             m.d.comb += [
+                here.eq(advancing == n),
                 passed[n].eq(advancing > n),
                 ended.eq(Mux(passed[n], single[n], here | at_end[n])),
                 ends[n].eq(ended & ~(here & stays)),
@@ -216,7 +217,8 @@ class Sequencer(wiring.Component):
         )
         waiting = Signal(range(nests.banks + 1))
         m.d.comb += after.eq(Mux(upcoming == nests.banks - 1, 0, upcoming + 1))
-        committed = waiting + self.commit
+        committed = Signal.like(waiting)
+        m.d.comb += committed.eq(waiting + self.commit)
         m.d.sync += waiting.eq(Mux(begin, committed - 1, committed))
         m.d.comb += [self.begun.eq(begin), self.idle.eq(~self.busy & ~waiting.any())]
         with m.If(begin):
@@ -292,11 +294,14 @@ class Sequencer(wiring.Component):
         if self._control.updated_rows:
             with m.If(head.held == Held.EACH):
                 m.d.comb += reads_sb.eq(0)
-        nbin_bad = outside["nbin"] & reads_nbin
-        sb_bad = outside["sb"] & reads_sb
-        nbout_bad = outside["nbout"] & reads_nbin
         uses_bias = (op == Op.BIAS) | ((op == Op.MAC) & (head.source == NfuIn.BIAS))
-        bias_bad = outside["bias"] & uses_bias
+        nbin_bad, sb_bad, nbout_bad, bias_bad = (Signal(name=f"{name}_bad") for name in outside)
+        m.d.comb += [
+            nbin_bad.eq(outside["nbin"] & reads_nbin),
+            sb_bad.eq(outside["sb"] & reads_sb),
+            nbout_bad.eq(outside["nbout"] & reads_nbin),
+            bias_bad.eq(outside["bias"] & uses_bias),
+        ]
         # More than a buffer holds never comes, so who frees it waits anyway.
         stopped = ~self.busy | self.halt | nbin_bad | sb_bad | nbout_bad | bias_bad
         if self._resident:
@@ -326,11 +331,13 @@ class Sequencer(wiring.Component):
             sb_owed = sb_filled < sb_free
             stopped |= sb_short & reads_sb
             m.d.comb += self.wait_sb.eq((sb_short & reads_sb) | sb_owed)
+        may_not = Signal()
         m.d.comb += [
+            may_not.eq(stopped),
             self.wait_nbin.eq(((nbin_filled < nbin_end) & reads_nbin) | (nbin_filled < nbin_free)),
             late.eq(self.wait_nbin | sb_owed),
-            able.eq(~stopped & self.o.ready),
-            self.o.valid.eq(~stopped & ~late),
+            able.eq(~may_not & self.o.ready),
+            self.o.valid.eq(~may_not & ~late),
         ]
 
         step = self.o.p

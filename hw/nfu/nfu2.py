@@ -116,8 +116,9 @@ class Nfu2(wiring.Component):
         # Adder trees, or what goes around them.
         to_trees = to_accumulate - to_operands
         bypass = registered(self.i.payload.bypass, to_trees, "bypass")
-        is_mac = ahead[to_operands][0].op == Op.MAC
-        inverts = _takes_larger(ahead[to_operands][0])
+        is_mac = Signal()
+        m.d.comb += is_mac.eq(ahead[to_operands][0].op == Op.MAC)
+        inverts = _takes_larger(m, ahead[to_operands][0])
         operands = Signal(lanes(self.acc_width, self.tn))
         aggregate = control.shape().aggregate
         for n in range(0 if aggregate else self.tn):
@@ -157,7 +158,7 @@ class Nfu2(wiring.Component):
 
         # Base of the accumulation. A row that is written while it is read is still at hand.
         chosen = Signal(_Base)
-        at_hand = _goes_on(m, control, valid, reading)
+        at_hand = _goes_on(m, control, valid, parks, reading)
         with m.If(advance):
             with m.If(from_nothing):
                 m.d.sync += chosen.eq(_Base.NOTHING)
@@ -178,7 +179,10 @@ class Nfu2(wiring.Component):
             # So is a row that is written while the base is chosen. Whether it is, is found an
             # advance earlier, since all bits of the base depend on it.
             forwards = registered(
-                _goes_on(m, *ahead[1], ahead[2][0]), 1, "forwards", reset_less=False
+                _goes_on(m, *ahead[1], _parks(m, *ahead[1]), ahead[2][0]),
+                1,
+                "forwards",
+                reset_less=False,
             )
             with m.If(forwards):
                 m.d.comb += base.eq(sums)
@@ -189,7 +193,7 @@ class Nfu2(wiring.Component):
 
         # Accumulation. One adder per output makes the sum, or the difference that tells which is
         # larger; the operand has been inverted for it.
-        takes_larger = _takes_larger(control)
+        takes_larger = _takes_larger(m, control)
         for n in range(0 if aggregate else self.tn):
             operand = operands[n]
             total = Signal(self.acc_width + 1, name=f"total_{n}")
@@ -266,9 +270,11 @@ def joins(control) -> Value:
     return control.joined & (control.op != Op.BIAS) & (control.op != Op.TABLE)
 
 
-def _takes_larger(control) -> Value:
+def _takes_larger(m: Module, control) -> Signal:
     """Whether a step's result is the larger of operand and base, not their sum."""
-    return (control.op == Op.MAX) & ~control.first
+    takes_larger = Signal()
+    m.d.comb += takes_larger.eq((control.op == Op.MAX) & ~control.first)
+    return takes_larger
 
 
 def _parks(m: Module, control, valid: Value) -> Signal:
@@ -278,11 +284,12 @@ def _parks(m: Module, control, valid: Value) -> Signal:
     return parks
 
 
-def _goes_on(m: Module, control, valid: Value, later) -> Value:
-    """Whether the step ``later`` starts from the row that the step with ``control`` writes."""
+def _goes_on(m: Module, control, valid: Value, parks: Value, later) -> Value:
+    """Whether the step ``later`` starts from the row that the step with ``control`` writes: to
+    NBout, if it ``parks``, or a bias row."""
     from_bias, from_nothing = _base_of(m, later)
     same_bias = valid & (control.op == Op.BIAS) & (control.bias == later.bias)
-    same_partial = _parks(m, control, valid) & (control.row == later.row)
+    same_partial = parks & (control.row == later.row)
     return ~from_nothing & Mux(from_bias, same_bias, same_partial)
 
 
