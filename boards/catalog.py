@@ -155,7 +155,7 @@ BOARDS: dict[str, Board] = {
             ),
             memory=_spram,
             memory_text="128 KiB SPRAM",
-            clock=27_000_000,
+            clock=25_500_000,
             loader="ice40_generic",
         ),
         Board(

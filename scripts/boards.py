@@ -14,6 +14,7 @@ import json
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,11 @@ def build(board: Board, reports: Path | None) -> dict[str, Any]:
 
 def digits(board: Board) -> dict[str, Any]:
     """The digits network on the simulation of ``board``: what ``diannao run`` prints, and cycles,
-    bytes and frames on the line for one image when the network is loaded already."""
+    bytes and frames on the line for one image when the network is loaded already.
+
+    Frames while the core computes do not count: how many there are depends on the simulation's
+    speed, and they take no time of their own.
+    """
     target = f"sim:{board.name}"
     diannao = Path(sys.executable).parent / "diannao"
     printed = subprocess.run(
@@ -57,15 +62,32 @@ def digits(board: Board) -> dict[str, Any]:
     with contextlib.closing(Session(model, target=target, check=False, progress=say)) as session:
         link = session._target
         assert isinstance(link, BoardTarget)
+        transport = link.driver._transport
+        wait = transport.wait
+        line = Counter()
+
+        def count(sign: int) -> None:
+            line.update(bytes=sign * link.link.moved, frames=sign * link.link.frames)
+
+        def waits(timeout: int | None) -> bool:
+            count(+1)
+            done = wait(timeout)
+            count(-1)
+            return done
+
+        transport.wait = waits
         images = session.random_inputs()
         session.run(None, images)
-        cycles, moved, frames = session.report["cycles"], link.link.moved, link.link.frames
+        cycles = session.report["cycles"]
+        line.clear()
+        count(-1)
         session.run(None, images)
+        count(+1)
         return {
             "printed": printed,
             "cycles": session.report["cycles"] - cycles,
-            "link_bytes": link.link.moved - moved,
-            "link_frames": link.link.frames - frames,
+            "link_bytes": line["bytes"],
+            "link_frames": line["frames"],
             "baud": board.baud,
         }
 
