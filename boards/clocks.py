@@ -121,11 +121,7 @@ class EarlyClock:
     seconds: float
 
 
-def _ice40(
-    m: Module, pin: Any, source: float, wanted: float, clock: Signal, early: EarlyClock | None
-) -> Signal:
-    if early is not None:
-        raise UserError("a memory that needs a clock of its own needs an ECP5 device")
+def _ice40(m: Module, pin: Any, source: float, wanted: float, clock: Signal) -> Signal:
     locked = Signal()
     m.submodules.pll = Instance(
         "SB_PLL40_PAD",
@@ -148,8 +144,9 @@ def early_phase(wanted: float, divider: int, seconds: float) -> tuple[int, int]:
 
 
 def _ecp5(
-    m: Module, pin: Any, source: float, wanted: float, clock: Signal, early: EarlyClock | None
-) -> Signal:
+    m: Module, pin: Any, source: float, wanted: float, clock: Signal,
+    early: EarlyClock | None = None,
+) -> Signal:  # fmt: skip
     locked = Signal()
     m.submodules.clock_buffer = buffer = io.Buffer(io.Direction.Input, pin)
     dividers = ecp5_dividers(source, wanted)
@@ -196,11 +193,7 @@ def _ecp5(
     return locked
 
 
-def _gowin(
-    m: Module, pin: Any, source: float, wanted: float, clock: Signal, early: EarlyClock | None
-) -> Signal:
-    if early is not None:
-        raise UserError("a memory that needs a clock of its own needs an ECP5 device")
+def _gowin(m: Module, pin: Any, source: float, wanted: float, clock: Signal) -> Signal:
     locked = Signal()
     m.submodules.clock_buffer = buffer = io.Buffer(io.Direction.Input, pin)
     m.submodules.pll = Instance(
@@ -251,6 +244,9 @@ def make_clock(
     domain: Any = ClockDomain("sync")
     m.domains += domain
     pin = platform.request(platform.default_clk, dir="-")
-    locked = _PLLS[family][1](m, pin, source, wanted, domain.clk, early)
+    if early is not None and family != "ecp5":
+        raise UserError("a memory that needs a clock of its own needs an ECP5 device")
+    options = {} if early is None else {"early": early}
+    locked = _PLLS[family][1](m, pin, source, wanted, domain.clk, **options)
     m.submodules.reset = ResetSynchronizer(~locked, domain="sync")
     platform.add_clock_constraint(domain.clk, wanted)

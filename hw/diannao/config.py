@@ -172,7 +172,7 @@ class Config:
             check("engine", self.shared_port, "False without shared_port")
             check("engine", self.nbin_port <= 64, "False unless the ports have 32 or 64 bits")
             # What an NBin slot skips is counted in bytes, in a number as wide as an address.
-            least = 15 + self.element_bytes
+            least = 16 + (self.element_bytes - 1).bit_length()
             check(
                 "address_width",
                 least <= self.address_width <= 32,

@@ -15,7 +15,16 @@ from ...memory.sb import SbLanePort
 from ..config import Config
 from .rows import Client
 
-__all__ = ["FlightLayout", "Landing"]
+__all__ = ["FlightLayout", "Landing", "lane_ports"]
+
+
+def lane_ports(config: Config) -> tuple[NbinLanePort, SbLanePort]:
+    """The ports by which NBin and SB are written in a core with an engine."""
+    port = config.nbin_port
+    nbin = NbinLanePort(
+        elements=config.nbin_elements, width=config.width, banks=config.nbin_banks, lanes=port // 8
+    )
+    return nbin, SbLanePort(rows=config.sb_rows, row_bits=config.sb_row_bits, port=port)
 
 
 class FlightLayout(data.StructLayout):
@@ -92,11 +101,7 @@ class Landing(wiring.Component):
     def __init__(self, *, config: Config, most_skipped: int):
         self._config = config
         port = config.nbin_port
-        nbin = NbinLanePort(
-            elements=config.nbin_elements, width=config.width, banks=config.nbin_banks,
-            lanes=port // 8,
-        )  # fmt: skip
-        sb = SbLanePort(rows=config.sb_rows, row_bits=config.sb_row_bits, port=port)
+        nbin, sb = lane_ports(config)
         super().__init__(
             {
                 "flight": In(stream.Signature(FlightLayout(port))),

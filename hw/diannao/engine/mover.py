@@ -9,14 +9,12 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 from ...bus.axi import ReadWritePort
 from ...bus.row_beats import PlaceLayout, RowBeats
 from ...bus.streams import Queue, Register
-from ...memory.nbin import NbinLanePort
-from ...memory.sb import SbLanePort
 from ...nfu.layouts import lanes
 from ..config import Config
 from ..isa import ErrorCode
 from .decode import HalfDecoder
 from .engine import Engine, burst_size
-from .landing import Landing
+from .landing import Landing, lane_ports
 from .rows import HALF_BITS, Client
 
 __all__ = ["Mover"]
@@ -112,11 +110,7 @@ class Mover(wiring.Component):
     def __init__(self, *, config: Config):
         self._config = config
         port = config.nbin_port
-        nbin = NbinLanePort(
-            elements=config.nbin_elements, width=config.width, banks=config.nbin_banks,
-            lanes=port // 8,
-        )  # fmt: skip
-        sb = SbLanePort(rows=config.sb_rows, row_bits=config.sb_row_bits, port=port)
+        nbin, sb = lane_ports(config)
         super().__init__(
             {
                 "start": In(1),
