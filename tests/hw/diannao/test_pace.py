@@ -10,7 +10,9 @@ from hw.diannao.pace import Pace
 from hw.nfu.layouts import Op
 
 ROWS, INTERVAL = 4, 3
-CONFIG = Config(name="paced", tn=INTERVAL, ti=2, nbout_rows=ROWS, nfu3_lanes=1, paced=True)
+CONFIG = Config(
+    name="paced", tn=INTERVAL, ti=2, nbout_rows=ROWS, nbout_port=32, nfu3_lanes=1, paced=True
+)
 
 
 @pytest.mark.parametrize("leaving", [0.05, 0.25])
