@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Module, Mux, ResetInserter, Signal, signed, unsigned
+from amaranth.hdl import Cat, Module, Mux, ResetInserter, Signal, signed, unsigned
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
@@ -167,7 +167,8 @@ class WriteDma(wiring.Component):
         with m.If(self.halt):
             m.d.sync += [claimed.eq(0), spare.eq(0)]
         with m.Else():
-            m.d.sync += claimed.eq(claimed + claim - beats.popped)
+            change = Cat(claim ^ beats.popped, ~claim & beats.popped).as_signed()
+            m.d.sync += claimed.eq(claimed + change)
             with m.If(taken):
                 left_over = Mux(claim, -short_after, -short)
                 m.d.sync += spare.eq(Mux(burst.last_of_run, 0, left_over))

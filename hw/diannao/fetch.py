@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, ResetInserter, Signal, unsigned
+from amaranth.hdl import Cat, Module, Mux, ResetInserter, Signal, signed, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
@@ -181,16 +181,18 @@ class Fetch(wiring.Component):
         # A burst may go when the buffer has room for all of its beats.
         room = Signal(range(beats + 1))
         needed = Signal(range(beats // 2 + 1))
+        room_after = Signal(signed(len(room) + 1))
         m.d.comb += [
             needed.eq((dma.permit.payload.bytes + (beat_bytes - 1)) // beat_bytes),
-            dma.permit.ready.eq(needed <= room),
+            room_after.eq(room - needed),
+            dma.permit.ready.eq(room_after >= 0),
         ]
         taken = dma.permit.valid & dma.permit.ready
         left = buffer.o.valid & buffer.o.ready
         with m.If(self.halt):
             m.d.sync += room.eq(beats)
         with m.Else():
-            m.d.sync += room.eq(room - Mux(taken, needed, 0) + left)
+            m.d.sync += room.eq(Mux(taken, room_after, room) + left)
         m.d.comb += [
             buffer.i.payload.eq(dma.o.payload.data),
             buffer.i.valid.eq(dma.o.valid),

@@ -164,6 +164,7 @@ class Nests(wiring.Component):
         index = Signal(range(last_word + 1))
         bank = Signal(range(self.banks))
         used = Signal(range(self.banks + 1))
+        fresh, full = Signal(init=1), Signal()  # no word of the nest has come; all places are used
         taken, of_head = Signal(), Signal()
         number = Signal(range(per_row))  # of the word in its row
         begun, ended = Signal(), Signal()
@@ -171,13 +172,17 @@ class Nests(wiring.Component):
             taken.eq(self.i.valid & self.i.ready),
             of_head.eq(index < per_row),
             number.eq(index),
-            begun.eq(taken & (index == 0)),
+            begun.eq(taken & fresh),
             ended.eq(self.head.valid & self.head.ready),
-            self.i.ready.eq((index != 0) | (used != self.banks)),
+            self.i.ready.eq(~fresh | ~full),
         ]
         with_new = used + begun
-        m.d.sync += used.eq(Mux(ended, with_new - 1, with_new))
+        m.d.sync += [
+            used.eq(Mux(ended, with_new - 1, with_new)),
+            full.eq(~ended & (full | (begun & (used == self.banks - 1)))),
+        ]
         with m.If(taken):
+            m.d.sync += fresh.eq(index == last_word)
             with m.If(index == last_word):
                 m.d.sync += [
                     index.eq(0),

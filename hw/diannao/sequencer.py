@@ -148,68 +148,76 @@ class Sequencer(wiring.Component):
         tag = Signal(16, reset_less=True)  # of the last nest
         m.d.comb += [self.pc.eq(head.pc), self.tag.eq(Mux(self.busy, head.tag, tag))]
 
-        # The step that waits to be issued. ``advancing`` is the level that advances after it, or
-        # HEAD after the nest's last step; its row of the nest is at hand: strides, iterations and
-        # what is freed. After the last step and without a nest it is the next nest's start, if
+        # The step that waits to be issued. ``advancing`` is the level that advances after it, also
+        # as one bit in ``here``, or HEAD after the nest's last step; its row of the nest is at
+        # hand: strides, iterations and what is freed. The levels ``passed`` start over then.
+        # After the last step and without a nest, ``starting``, it is the next nest's start, if
         # ``fetched``.
         advancing = Signal(range(ROWS), reset_less=True)
-        at_zero, at_end = (
-            Signal(LEVELS, name=name, reset_less=True) for name in ("at_zero", "at_end")
+        here, passed, at_zero, at_end = (
+            Signal(LEVELS, name=name, reset_less=True)
+            for name in ("here", "passed", "at_zero", "at_end")
         )
-        single = Signal(LEVELS, reset_less=True)
+        fresh = Signal(reset_less=True)  # it is that level's first iteration
+        starting = Signal(init=1)
         fetched = Signal()
-        final, issue, begin, move = Signal(), Signal(), Signal(), Signal()
-        starting = Signal()  # if anything, the next nest's first step follows; known early
+        issue, begin, move = Signal(), Signal(), Signal()
         # Whether what the step frees has come is known late, all else early: it is ``able``.
         able, late = Signal(), Signal()
         idle_begin = Signal()
         m.d.comb += [
             idle_begin.eq(fetched & ~self.busy),
-            final.eq(advancing == HEAD),
-            starting.eq(~self.busy | final),
             issue.eq(able & ~late),
-            self.done.eq(able & final & ~late),
-            begin.eq(idle_begin | (able & final & fetched & ~late)),
-            move.eq(idle_begin | (able & (~final | fetched) & ~late)),
+            self.done.eq(able & starting & ~late),
+            begin.eq(idle_begin | (able & starting & fetched & ~late)),
+            move.eq(idle_begin | (able & (~starting | fetched) & ~late)),
             nests.head.ready.eq(self.done),
         ]
         m.d.sync += self.busy.eq(begin | (self.busy & ~self.done))
-        with m.If(begin):
-            m.d.sync += single.eq(nests.single)
         with m.If(self.done):
             m.d.sync += tag.eq(head.tag)
 
         # The following step: which loops are at their ends, and so which level advances after it.
-        last_but_one = self._iterations(m, nests, advancing, at_zero, starting, issue)
-        # Whether it is the one that advances now is known last.
-        passed = Signal(LEVELS)  # levels inside the one that advances start over
-        ends = Signal(LEVELS)
+        last_but_one = self._iterations(m, nests, advancing, fresh, starting, issue)
+        # Which are, if the one that advances now is; of a nest's first step, those of one
+        # iteration. Whether it is, is known last.
+        ended, single, ending = Signal(LEVELS), Signal(LEVELS), Signal(LEVELS, reset_less=True)
+        only = Signal(LEVELS, reset_less=True)  # ``single`` of the nest in work
+        zeros, ends = Signal(LEVELS), Signal(LEVELS)
         following, further = Signal(range(ROWS)), Signal(range(ROWS))
-        again, stays = Signal(range(ROWS)), Signal()
+        again, stays, all_ended = Signal(range(ROWS)), Signal(), Signal()
+        further_fresh, again_fresh = Signal(), Signal()
+        inside = Signal(LEVELS)  # the levels that will be ``passed``
         m.d.comb += [
+            single.eq(Mux(starting, nests.single, only)),
+            # Until the start has been fetched, HEAD follows: its row.
+            ended.eq(Mux(starting, nests.single | (~fetched).replicate(LEVELS), ending)),
             stays.eq(~starting & ~last_but_one),
+            zeros.eq(starting.replicate(LEVELS) | passed | (at_zero & ~here)),
+            ends.eq(ended & ~(here & stays.replicate(LEVELS))),
+            all_ended.eq(ended.all() & ~stays),
             further.eq(HEAD),
             again.eq(HEAD),
             following.eq(Mux(stays, again, further)),
+            inside.eq(~(C(-1, LEVELS) << following)),
         ]
         for n in reversed(range(LEVELS)):
-            here, ended = Signal(name=f"here_{n}"), Signal(name=f"ended_{n}")
-            m.d.comb += [
-                here.eq(advancing == n),
-                passed[n].eq(advancing > n),
-                ended.eq(Mux(passed[n], single[n], here | at_end[n])),
-                ends[n].eq(ended & ~(here & stays)),
-            ]
-            with m.If(starting):
-                m.d.comb += ended.eq(nests.single[n])
-            with m.If(~ended):
-                m.d.comb += further.eq(n)
-            with m.If(~ended | here):
-                m.d.comb += again.eq(n)
-            with m.If(move):
-                m.d.sync += at_zero[n].eq(starting | passed[n] | (at_zero[n] & ~here))
+            with m.If(~ended[n]):
+                m.d.comb += [further.eq(n), further_fresh.eq(zeros[n])]
+            with m.If(~ended[n] | here[n]):
+                m.d.comb += [again.eq(n), again_fresh.eq(zeros[n])]
         with m.If(move):
-            m.d.sync += [at_end.eq(ends), advancing.eq(following)]
+            m.d.sync += [
+                advancing.eq(following),
+                starting.eq(all_ended),
+                here.eq(1 << following),
+                passed.eq(inside),
+                fresh.eq(Mux(stays, again_fresh, further_fresh)),
+                at_zero.eq(zeros),
+                at_end.eq(ends),
+                only.eq(single),
+                ending.eq((inside & single) | (~inside & ((1 << following) | ends))),
+            ]
 
         # Rows for it. ``upcoming`` is the place of the next nest, ``waiting`` are complete.
         current, upcoming, after = (
@@ -223,27 +231,21 @@ class Sequencer(wiring.Component):
         m.d.comb += [self.begun.eq(begin), self.idle.eq(~self.busy & ~waiting.any())]
         with m.If(begin):
             m.d.sync += [current.eq(upcoming), upcoming.eq(after)]
+        # The following step's row, or the one with the next start; and the row with what it frees.
+        own, other = Signal.like(current), Signal.like(current)
+        awaited = starting & ~fetched
         m.d.comb += [
-            nests.free_row.eq(Cat(following, Mux(starting, upcoming, current))),
+            own.eq(Mux(starting, upcoming, current)),
+            other.eq(Mux(starting & fetched, after, upcoming)),
+            nests.row.eq(Cat(following, Mux(all_ended, other, own))),
+            nests.read.eq(move | awaited),
+            nests.free_row.eq(Cat(following, own)),
             nests.free_read.eq(move),
         ]
-        # Which row is known earlier than whether it is read.
-        awaited = starting & ~fetched
-        row_bank = Signal.like(current)
-        m.d.comb += [
-            nests.read.eq(move | awaited),
-            nests.row.eq(Cat(Mux(awaited, HEAD, following), row_bank)),
-        ]
-        with m.If(awaited):
-            m.d.comb += row_bank.eq(upcoming)
-        with m.Elif(following != HEAD):
-            m.d.comb += row_bank.eq(Mux(starting, upcoming, current))
-        with m.Else():
-            m.d.comb += row_bank.eq(Mux(starting, after, upcoming))
         m.d.sync += fetched.eq(
             Mux(
                 move,
-                (following == HEAD) & (waiting > starting),
+                all_ended & (waiting > starting),
                 fetched | (awaited & waiting.any()),
             )
         )
@@ -319,15 +321,20 @@ class Sequencer(wiring.Component):
         if not self._resident:
             # Whether a row that is read has come is in a register; it may come in the cycle before.
             sb_filled = Signal(range(rows + 1))
-            sb_more = Signal.like(sb_filled)
-            sb_left = sb_more - sb_free
+            came = self.sb_arrived  # known late
+            sb_left = Signal(signed(len(sb_filled) + 1))
             sb_short = Signal(reset_less=True)
-            m.d.comb += sb_more.eq(sb_filled + self.sb_arrived)
-            m.d.sync += sb_filled.eq(Mux(issue, sb_left, sb_more))
-            with m.If(move):
-                m.d.sync += sb_short.eq(moved_to["sb"] >= Mux(self.busy, sb_left, sb_more))
-            with m.Else():
-                m.d.sync += sb_short.eq(sb >= sb_more)
+            m.d.comb += sb_left.eq(sb_filled - Mux(self.busy, sb_free, 0))
+            m.d.sync += [
+                sb_filled.eq(Mux(issue, sb_left + came, sb_filled + came)),
+                sb_short.eq(
+                    Mux(
+                        move,
+                        (moved_to["sb"] >= sb_left) & ~(came & (moved_to["sb"] == sb_left)),
+                        (sb >= sb_filled) & ~(came & (sb == sb_filled)),
+                    )
+                ),
+            ]
             sb_owed = sb_filled < sb_free
             stopped |= sb_short & reads_sb
             m.d.comb += self.wait_sb.eq((sb_short & reads_sb) | sb_owed)
@@ -368,7 +375,7 @@ class Sequencer(wiring.Component):
             ]
         return m
 
-    def _iterations(self, m: Module, nests, advancing, at_zero, starting, issue):
+    def _iterations(self, m: Module, nests, advancing, fresh, starting, issue):
         """Counts iterations of the level that advances; returns whether its last one follows.
 
         What is left of a level is counted in a memory, from the level's second iteration on.
@@ -379,11 +386,9 @@ class Sequencer(wiring.Component):
         # The memory does not show what was written in the cycle before.
         recent: Any = Signal(count, reset_less=True)
         repeated = Signal(reset_less=True)
-        fresh = Signal()
         now: Any = Signal(count)
         less: Any = Signal(count)
         m.d.comb += [
-            fresh.eq(at_zero.bit_select(advancing, 1)),
             now.eq(Mux(repeated, recent.as_value(), left.read_data.as_value())),
             less.count.eq(now.count - 1),
         ]
