@@ -16,7 +16,7 @@ import hw
 from sim.cache import cached, digest
 from sim.cosim import simulator_environment, to_verilog
 from sim.toolchain import need_compiler
-from sim.verilator.build import Compiler, run
+from sim.verilator.build import Compiler, run, together
 
 from .catalog import Board
 from .top import BoardTop
@@ -85,7 +85,7 @@ def _library(key: str, make_top: Callable[[], SimulatedTop]) -> Path:
         command = [str(root / "bin" / "verilator_bin"), *_VERILATE, "-y", ".", "board.sv"]
         run(command, environment, folder)
         model = folder / "model"
-        compiler.compile([harness, *model.glob("*.cpp")], model, model)
+        compiler.compile([harness, *together(model)], model, model)
         compiler.link([*model.glob("*.o"), *compiler.runtime().glob("*.o")], folder / "board.so")
         shutil.rmtree(model)
 

@@ -22,7 +22,7 @@ from ..devices import MachineConfig, device_of
 from ..ports import STREAMS, MemoryPort
 from ..toolchain import need_compiler
 
-__all__ = ["TRACES", "Compiler", "build", "core_verilog", "run"]
+__all__ = ["TRACES", "Compiler", "build", "core_verilog", "run", "together"]
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +36,9 @@ _VERILATE = ("--cc", "-O3", "--x-assign", "fast", "--x-initial", "fast", "--no-t
              "--output-split", "10000", "-Wno-fatal", "-Wno-lint", "-Wno-style")  # fmt: skip
 # The library is used on the machine that builds it, so it may use all of its instructions.
 _COMPILE = ("-std=c++17", "-O3", "-march=native", "-fPIC", "-fvisibility=hidden", "-w")
+
+_TOGETHER = 300_000
+"""Bytes of C++ that are compiled together at least."""
 
 
 def core_verilog(config: MachineConfig) -> str:
@@ -158,12 +161,33 @@ def build(
         (folder / "top.sv").write_text(rest)
         wrappers = [str(model / f"{part}.sv") for part in parts]
         run([*command, "--top-module", top, "--prefix", "Vcore", "top.sv", *wrappers], env, folder)
-        compiler.compile([_HERE / "harness.cpp", *model.glob("*.cpp")], model, folder, model)
+        compiler.compile([_HERE / "harness.cpp", *together(model)], model, folder, model)
         objects = [*model.glob("*.o"), *compiler.runtime().glob("*.o")]
         compiler.link(objects, folder / "core.so")
         shutil.rmtree(model)
 
     return cached("verilator", key, make) / "core.so"
+
+
+def together(model: Path) -> list[Path]:
+    """Sources that include those of Verilator's folder ``model``.
+
+    Some in each: to read the headers takes longer than to compile a small file.
+    """
+    sources = sorted(model.glob("*.cpp"))
+    groups: list[Path] = []
+    for kind in ("", "__Slow"):
+        size = _TOGETHER
+        for source in sources:
+            if source.stem.endswith("__Slow") != bool(kind):
+                continue
+            if size >= _TOGETHER:
+                groups.append(model / f"group_{len(groups)}{kind}.cpp")
+                size = 0
+            with groups[-1].open("a") as group:
+                group.write(f'#include "{source.name}"\n')
+            size += source.stat().st_size
+    return groups
 
 
 class Compiler:
