@@ -28,12 +28,10 @@ MODULES = {
 }
 """By core: modules that are not small."""
 
+pytestmark = pytest.mark.slow
 
-@pytest.fixture(
-    scope="module",
-    params=[ENGINE, pytest.param(DMAS, marks=pytest.mark.slow)],
-    ids=lambda config: config.name,
-)
+
+@pytest.fixture(scope="module", params=[ENGINE, DMAS], ids=lambda config: config.name)
 def config(request) -> Config:
     return request.param
 
