@@ -23,6 +23,8 @@ class ReductionTree(wiring.Component):
     Latency is ``stages`` advances, throughput one reduction per advance. The registers are spread
     evenly over the ``ceil(log2(count))`` levels and the last one is at the output; more registers
     than levels leave some in front. Registers are not reset. (Paper: NFU-2, section 5.2.)
+    With ``clear``, the result that would go to the output register, or to the output if there is
+    none, is 0 instead.
 
     Parameters
     ----------
@@ -34,6 +36,7 @@ class ReductionTree(wiring.Component):
     Members
     -------
     enable : In(1), the pipeline advances
+    clear : In(1)
     i : In(ArrayLayout(signed(width), count))
     o : Out(signed(output_width)); a sum grows by ``ceil(log2(count))`` bits and is exact
 
@@ -44,6 +47,7 @@ class ReductionTree(wiring.Component):
     """
 
     enable: Signal
+    clear: Signal
     i: data.View
     o: Signal
 
@@ -62,6 +66,7 @@ class ReductionTree(wiring.Component):
         super().__init__(
             {
                 "enable": In(1),
+                "clear": In(1),
                 "i": In(data.ArrayLayout(signed(width), count)),
                 "o": Out(signed(self.output_width)),
             }
@@ -77,9 +82,10 @@ class ReductionTree(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        # Number of registers in front of each level, and (last entry) behind the last one.
+        # Number of registers in front of each level, and (last entry) behind the last one, without
+        # the output register.
         registers = [0] * (self.levels + 1)
-        for stage in range(1, self.stages + 1):
+        for stage in range(1, self.stages):
             registers[self.levels * stage // self.stages] += 1
 
         values = [self.i[k] for k in range(self.count)]
@@ -92,5 +98,9 @@ class ReductionTree(wiring.Component):
                 delay(m, value, registers[level], enable=self.enable, name=f"level{level}_{k}")
                 for k, value in enumerate(values)
             ]
-        m.d.comb += self.o.eq(values[0])
+        result = Signal(signed(self.output_width))
+        m.d.comb += [
+            result.eq(Mux(self.clear, 0, values[0])),
+            self.o.eq(delay(m, result, min(self.stages, 1), enable=self.enable, name="result")),
+        ]
         return m

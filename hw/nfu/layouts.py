@@ -134,8 +134,9 @@ def words(width: int, tn: int) -> data.ArrayLayout:
 class Products(data.StructLayout):
     """From NFU-1 to NFU-2: the products, and what goes around the multipliers and adder trees.
 
-    ``bypass`` holds parameter words (BIAS, TABLE), or neurons in its first min(Tn, Ti) lanes and 0
-    in the others (MAX, SUM). ``row`` is the step's SB row, if the control has ``updated_rows``.
+    ``parameters`` are 0 in all steps but BIAS and TABLE, and ``neurons`` in all but MAX and SUM, so
+    what goes around can be put together with OR. ``row`` is the step's SB row, if the control has
+    ``updated_rows``.
     """
 
     def __init__(self, control: Control, width: int, tn: int, ti: int):
@@ -143,7 +144,8 @@ class Products(data.StructLayout):
         super().__init__(
             {
                 "products": products(width, tn, ti, control.aggregate),
-                "bypass": words(width, tn),
+                "parameters": words(width, tn),
+                "neurons": lanes(width, min(tn, ti)),
                 "control": control,
                 **row,
             }

@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 from ..arith.aggregate import JoinableProducts
 from ..arith.multiplier import Multiplier
 from ..arith.pipeline import delay
-from .layouts import Control, Held, Op, Operands, Products, lanes, row_bits, synapses, words
+from .layouts import Control, Held, Op, Operands, Products, lanes, row_bits, synapses
 
 __all__ = ["Nfu1"]
 
@@ -90,14 +90,14 @@ class Nfu1(wiring.Component):
         multiply = self._joinable_multipliers if control.shape().aggregate else self._multipliers
         multiply(m, operands, weights, for_products, advance)
 
-        parameters = data.View(words(width, tn), operands.row[: 2 * tn * width])
-        around = Signal(words(width, tn))
-        with m.If((control.op == Op.BIAS) | (control.op == Op.TABLE)):
-            m.d.comb += around.eq(parameters)
-        with m.Else():
-            m.d.comb += [around[n].eq(neurons[n]) for n in range(min(tn, ti))]
+        # What goes around is cleared in other steps, which is a reset of registers.
+        loads = (control.op == Op.BIAS) | (control.op == Op.TABLE)
+        pools = (control.op == Op.MAX) | (control.op == Op.SUM)
+        parameters = Mux(loads, operands.row[: 2 * tn * width], 0)
+        pooled = Mux(pools, neurons.as_value()[: min(tn, ti) * width], 0)
         m.d.comb += [
-            self.o.payload.bypass.eq(registered(around, for_products, "bypass")),
+            self.o.payload.parameters.eq(registered(parameters, for_products, "parameters")),
+            self.o.payload.neurons.eq(registered(pooled, for_products, "neurons")),
             self.o.payload.control.eq(registered(control, for_products, "control")),
         ]
         return m

@@ -7,8 +7,9 @@ from amaranth.lib import enum, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..arith.aggregate import JoinableAdder, JoinableTree
-from ..arith.carry import add_with_carry
+from ..arith.carry import sum_or_larger
 from ..arith.pipeline import delay
+from ..arith.select import one_of
 from ..arith.tree import Reduction, ReductionTree
 from ..memory.ram import Ram
 from .layouts import Control, Op, PartialPort, Products, Sums, lanes, words
@@ -16,14 +17,16 @@ from .layouts import Control, Op, PartialPort, Products, Sums, lanes, words
 __all__ = ["Nfu2", "joins"]
 
 
-class _Base(enum.Enum, shape=2):
-    """What a step's operand is added to."""
+class _Base(enum.Enum, shape=3):
+    """What a step's operand is added to: numbers for ``one_of``."""
 
-    NOTHING = 0
-    BIAS = 1
+    BIAS = 0
+    LATEST = 1
+    """The row of sums that has been written last."""
     PARTIAL = 2
-    LATEST = 3
-    """The row that the step before has just written."""
+    SUMS = 3
+    """The row that is being written."""
+    NOTHING = 4
 
 
 class Nfu2(wiring.Component):
@@ -115,9 +118,14 @@ class Nfu2(wiring.Component):
 
         # Adder trees, or what goes around them.
         to_trees = to_accumulate - to_operands
-        bypass = registered(self.i.payload.bypass, to_trees, "bypass")
-        is_mac = Signal()
-        m.d.comb += is_mac.eq(ahead[to_operands][0].op == Op.MAC)
+        parameters = registered(self.i.payload.parameters, to_trees, "parameters")
+        neurons = registered(self.i.payload.neurons, to_trees, "neurons")
+        around = [
+            parameters[n] | neurons[n] if n < min(self.tn, self.ti) else parameters[n]
+            for n in range(self.tn)
+        ]
+        no_mac = Signal()
+        m.d.comb += no_mac.eq(ahead[to_operands + 1][0].op != Op.MAC)
         inverts = _takes_larger(m, ahead[to_operands][0])
         operands = Signal(lanes(self.acc_width, self.tn))
         aggregate = control.shape().aggregate
@@ -128,22 +136,27 @@ class Nfu2(wiring.Component):
             m.submodules[f"tree_{n}"] = tree
             m.d.comb += [
                 tree.enable.eq(advance),
+                tree.clear.eq(no_mac),
                 tree.i.eq(self.i.payload.products[n]),
-                operands[n].eq(Mux(is_mac, tree.o, Mux(inverts, ~bypass[n], bypass[n]))),
+                operands[n].eq((tree.o | around[n]) ^ inverts.as_signed()),
             ]
         if aggregate:
-            self._joinable_trees(m, operands, bypass, ahead[to_operands][0], to_trees, advance)
+            self._joinable_trees(m, operands, around, ahead[to_operands][0], to_trees, advance)
         operands = registered(operands, to_operands, "operands")
 
         # Memories, read one advance before the base is chosen.
         sums = Signal.like(self.o.payload.sums)
         parks = _parks(m, control, valid)
         reading, reading_valid = ahead[to_operands + 1]
-        from_bias, from_nothing = _base_of(m, reading)
+        from_bias, from_nothing = Signal(), Signal()
         m.submodules.bias = bias = Ram(
             shape=words(self.width, self.tn), depth=max(2, self.bias_rows)
         )
         m.d.comb += [
+            from_bias.eq((reading.op == Op.MAC) & reading.first),
+            from_nothing.eq(
+                (reading.op == Op.BIAS) | (reading.op == Op.TABLE) | (reading.first & ~from_bias)
+            ),
             bias.read_row.eq(reading.bias),
             bias.read.eq(advance & reading_valid & from_bias),
             bias.write_row.eq(control.bias),
@@ -157,35 +170,26 @@ class Nfu2(wiring.Component):
         ]
 
         # Base of the accumulation. A row that is written while it is read is still at hand.
-        chosen = Signal(_Base)
-        at_hand = _goes_on(m, control, valid, parks, reading)
+        chosen = Signal(_Base, init=_Base.NOTHING)
         with m.If(advance):
+            m.d.sync += chosen.eq(Mux(from_bias, _Base.BIAS, _Base.PARTIAL))
+            with m.If(_writes_base(control, valid, parks, reading, from_bias)):
+                m.d.sync += chosen.eq(_Base.LATEST)
+            if to_operands:
+                # So is a row that is written while the base is chosen. Whether it is, is found an
+                # advance earlier, since all bits of the base depend on it.
+                with m.If(_writes_base(*ahead[1], _parks(m, *ahead[1]), reading, from_bias)):
+                    m.d.sync += chosen.eq(_Base.SUMS)
             with m.If(from_nothing):
                 m.d.sync += chosen.eq(_Base.NOTHING)
-            with m.Elif(at_hand):
-                m.d.sync += chosen.eq(_Base.LATEST)
-            with m.Else():
-                m.d.sync += chosen.eq(Mux(from_bias, _Base.BIAS, _Base.PARTIAL))
         latest = Signal.like(sums, reset_less=True)
+        biases = Signal.like(sums)
+        m.d.comb += [biases[n].eq(bias.read_data[n]) for n in range(self.tn)]
+        sources = [biases, latest, self.partial.read_data, *([sums] if to_operands else [])]
         base = Signal.like(sums)
-        with m.Switch(chosen):
-            with m.Case(_Base.BIAS):
-                m.d.comb += [base[n].eq(bias.read_data[n]) for n in range(self.tn)]
-            with m.Case(_Base.PARTIAL):
-                m.d.comb += base.eq(self.partial.read_data)
-            with m.Case(_Base.LATEST):
-                m.d.comb += base.eq(latest)
-        if to_operands:
-            # So is a row that is written while the base is chosen. Whether it is, is found an
-            # advance earlier, since all bits of the base depend on it.
-            forwards = registered(
-                _goes_on(m, *ahead[1], _parks(m, *ahead[1]), ahead[2][0]),
-                1,
-                "forwards",
-                reset_less=False,
-            )
-            with m.If(forwards):
-                m.d.comb += base.eq(sums)
+        m.d.comb += base.eq(
+            one_of(m, [source.as_value() for source in sources], chosen.as_value(), "base")
+        )
         if aggregate:
             base = self._joinable_base(m, base, ahead[to_operands][0])
         if to_operands:
@@ -195,16 +199,18 @@ class Nfu2(wiring.Component):
         # larger; the operand has been inverted for it.
         takes_larger = _takes_larger(m, control)
         for n in range(0 if aggregate else self.tn):
-            operand = operands[n]
-            total = Signal(self.acc_width + 1, name=f"total_{n}")
+            total = Signal(self.acc_width + 4, name=f"total_{n}")
+            choice = Cat(total[-1], total[-3])
+            # Only neurons are compared: above their bits an operand is its sign.
+            low, high = slice(0, self.width), slice(self.width, self.acc_width)
+            chosen_low = Mux(takes_larger, base[n][low], total[low])
             m.d.comb += [
-                total.eq(
-                    add_with_carry(
-                        Cat(base[n], base[n][-1]), Cat(operand, operand[-1]), takes_larger
-                    )
-                ),
+                total.eq(sum_or_larger(base[n], operands[n], takes_larger)),
                 sums[n].eq(
-                    Mux(takes_larger & total[-1], ~operand, Mux(takes_larger, base[n], total))
+                    Cat(
+                        Mux(choice[1], ~operands[n][low], chosen_low),
+                        one_of(m, [total[high], base[n][high]], choice, f"high_{n}"),
+                    )
                 ),
             ]
         for first in range(0, self.tn if aggregate else 0, 2):
@@ -229,7 +235,7 @@ class Nfu2(wiring.Component):
         ]
         return m
 
-    def _joinable_trees(self, m: Module, operands, bypass, control, stages: int, advance: Signal):
+    def _joinable_trees(self, m: Module, operands, around, control, stages: int, advance: Signal):
         """Pairs of operands, or those of twice the width, from trees or from what goes around."""
         is_mac = control.op == Op.MAC
         for first in range(0, self.tn, 2):
@@ -241,14 +247,14 @@ class Nfu2(wiring.Component):
             m.d.comb += [
                 tree.enable.eq(advance),
                 tree.joined.eq(self.i.payload.control.joined),
-                number.eq(Cat(bypass[first][: self.width], bypass[first + 1][: self.width])),
+                number.eq(Cat(around[first][: self.width], around[first + 1][: self.width])),
                 whole.eq(Mux(is_mac, tree.whole, number)),
                 pair.eq(whole),
             ]
             for a in range(2):
                 m.d.comb += tree.i[a].eq(self.i.payload.products[first + a])
                 with m.If(~joins(control)):
-                    m.d.comb += operands[first + a].eq(Mux(is_mac, tree.o[a], bypass[first + a]))
+                    m.d.comb += operands[first + a].eq(Mux(is_mac, tree.o[a], around[first + a]))
 
     def _joinable_base(self, m: Module, base, control):
         """``base``, in which two words of the bias row are one for joined outputs."""
@@ -284,22 +290,9 @@ def _parks(m: Module, control, valid: Value) -> Signal:
     return parks
 
 
-def _goes_on(m: Module, control, valid: Value, parks: Value, later) -> Value:
-    """Whether the step ``later`` starts from the row that the step with ``control`` writes: to
-    NBout, if it ``parks``, or a bias row."""
-    from_bias, from_nothing = _base_of(m, later)
+def _writes_base(control, valid: Value, parks: Value, later, from_bias: Value) -> Value:
+    """Whether the step with ``control`` writes the row from which the step ``later`` starts: in
+    NBout, if it ``parks``, or the bias row, if that one is ``from_bias``."""
     same_bias = valid & (control.op == Op.BIAS) & (control.bias == later.bias)
     same_partial = parks & (control.row == later.row)
-    return ~from_nothing & Mux(from_bias, same_bias, same_partial)
-
-
-def _base_of(m: Module, control) -> tuple[Signal, Signal]:
-    """Whether a step starts from the bias row, and whether from nothing."""
-    from_bias, from_nothing = Signal(), Signal()
-    m.d.comb += [
-        from_bias.eq((control.op == Op.MAC) & control.first),
-        from_nothing.eq(
-            (control.op == Op.BIAS) | (control.op == Op.TABLE) | (control.first & ~from_bias)
-        ),
-    ]
-    return from_bias, from_nothing
+    return Mux(from_bias, same_bias, same_partial)

@@ -7,6 +7,7 @@ from amaranth.lib.wiring import In, Out
 from ..arith.activation import PiecewiseLinear
 from ..arith.pipeline import delay
 from ..arith.requantise import Requantise
+from ..arith.select import one_of
 from .layouts import Control, Op, Sums, words
 from .layouts import lanes as neurons
 
@@ -21,7 +22,7 @@ class Nfu3(wiring.Component):
     of steps and give no output. The pipeline advances when the output is empty or accepted.
 
     With fewer ``lanes`` than outputs, a row waits in a register while its groups of ``lanes`` sums
-    pass one after the other, and its results are collected again. The stages in front go on
+    are taken one after the other, and its results are collected again. The stages in front go on
     meanwhile, until they have the next row; so nothing is lost as long as a row takes them
     ``tn / lanes`` steps.
 
@@ -157,11 +158,16 @@ class Nfu3(wiring.Component):
         occupied = Signal()
         place = Signal(range(self.groups))
         closing = Signal()
+        bits = len(group.sums.as_value())
+        groups = [sums.as_value().word_select(k, bits) for k in range(self.groups)]
+        # The second of two moves to the place of the first, which takes no more logic, and on an
+        # iCE40 none. More stay where they are, since to choose one of them takes half of that.
+        moves = self.groups == 2
         m.d.comb += [
             closing.eq(place == self.groups - 1),
             self.i.ready.eq(1 if self.paced else advance & (~occupied | closing)),
             group.control.eq(control),
-            group.sums.eq(sums.as_value()),
+            group.sums.eq(groups[0] if moves else one_of(m, groups, place, "group")),
         ]
         begin = Signal()
         m.d.comb += begin.eq(self.i.valid | closing if self.paced else self.i.ready)
@@ -173,8 +179,7 @@ class Nfu3(wiring.Component):
                 control.eq(row.control),
             ]
         with m.Elif(advance):
-            m.d.sync += [
-                place.eq(place + 1),
-                sums.eq(sums.as_value()[len(group.sums.as_value()) :]),
-            ]
+            m.d.sync += place.eq(place + 1)
+            if moves:
+                m.d.sync += sums.eq(groups[1])
         return group, occupied, closing

@@ -56,19 +56,26 @@ class MultiplierCase:
 
 
 class TreeCase:
-    """Sums or maxima of several numbers."""
+    """Sums or maxima of several numbers, some of them cleared on the last register's way."""
 
     def __init__(self, rng):
         self.width, self.count = PARAMETERS["width"], PARAMETERS["count"]
         low, high = numbers.bounds(self.width)
-        self.inputs = [[low] * self.count, [high] * self.count, [0] * self.count]
-        self.inputs += [operands(rng, self.width, self.count) for _ in range(400)]
+        vectors = [[low] * self.count, [high] * self.count, [0] * self.count]
+        vectors += [operands(rng, self.width, self.count) for _ in range(400)]
+        self.inputs = [(vector, rng.random() < 0.3) for vector in vectors]
+        self.clears = [False] * max(0, CONFIG["latency"] - 1)  # of what is in front of the last one
 
     def drive(self, dut, value):
-        dut.i.value = pack(value, self.width)
+        vector, clear = value
+        self.clears.append(clear)
+        dut.i.value = pack(vector, self.width)
+        dut.clear.value = self.clears.pop(0)
 
     def expected(self, value):
-        return [sum(value) if CONFIG["operation"] == "ADD" else max(value)]
+        vector, clear = value
+        total = sum(vector) if CONFIG["operation"] == "ADD" else max(vector)
+        return [0 if clear else total]
 
     def output(self, dut):
         return unpack(dut.o.value, len(dut.o), 1)
