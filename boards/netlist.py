@@ -61,10 +61,15 @@ memory_unpack"""
 """Memories of up to 64 rows are made of LUT: small Gowin devices have few block RAMs, and logic to
 spare."""
 
+_ROUND = "&dch,-f;&if,{W},{D};&mfs"
+_SMALL = f'scratchpad -set abc9.script "+&scorr;&sweep;{_ROUND};&st;{_ROUND}"'
+"""Two rounds of mapping, and none of the rewriting (&dc2) with which ABC begins by itself: that
+takes multiplexers apart which were made to fit LUTs."""
+
 _GENERAL = f"{_NO_COLLISIONS}\n{_ADDERS}"
 
 BEFORE_SYNTHESIS = {
-    "ice40": _GENERAL, "ecp5": _GENERAL, "gowin": f"{_GENERAL}\n{_SMALL_MEMORIES}"
+    "ice40": f"{_GENERAL}\n{_SMALL}", "ecp5": _GENERAL, "gowin": f"{_GENERAL}\n{_SMALL_MEMORIES}"
 }  # fmt: skip
 """Commands of Yosys in front of ``synth_FAMILY``, when the design has been read."""
 
@@ -138,7 +143,7 @@ def synthesise(
     (folder / "source.il").write_text(_rtlil(component, name))
     script = (
         "read_rtlil source.il", BEFORE_SYNTHESIS[family],
-        *([f"scratchpad -set abc9.D {delay}"] if delay else []),
+        *([f"scratchpad -set abc9.D {delay}", _SMALL] if delay else []),
         f"synth_{family} {SYNTHESIS[family]} -top {name}", f"write_json {name}.json",
         f"write_verilog -noattr {name}.v",
     )  # fmt: skip
