@@ -105,12 +105,6 @@ class Supervisor(wiring.Component):
         ]
         expired = limited & ~less[32]
 
-        # Where, is chosen without asking whether there is a fault at all.
-        m.d.comb += self.fault.pc.eq(self.pc)
-        for fault in reversed(list(self.faults)):
-            with m.If(fault.error):
-                m.d.comb += self.fault.pc.eq(fault.pc)
-
         with m.FSM():
             with m.State("IDLE"), m.If(self.start):
                 m.d.comb += self.go.eq(1)
@@ -118,10 +112,14 @@ class Supervisor(wiring.Component):
             with m.State("RUN"):
                 m.d.comb += self.busy.eq(1)
                 with m.If(expired):
-                    m.d.comb += [self.fault.error.eq(1), self.fault.code.eq(ErrorCode.WATCHDOG)]
+                    m.d.comb += [
+                        self.fault.error.eq(1),
+                        self.fault.code.eq(ErrorCode.WATCHDOG),
+                        self.fault.pc.eq(self.pc),
+                    ]
                 for fault in reversed(list(self.faults)):
                     with m.If(fault.error):
-                        m.d.comb += [self.fault.error.eq(1), self.fault.code.eq(fault.code)]
+                        m.d.comb += self.fault.eq(fault)
                 with m.If(self.fault.error | self.reset):
                     m.next = "DRAIN"
                 with m.Elif(self.finished):

@@ -36,8 +36,6 @@ class Outputs:
         for name in ("go", "halt", "clear", "busy", "draining", "done"):
             setattr(self, name, int(getattr(dut, name).value))
         self.fault = int(dut.fault.value)
-        if not self.fault & 1:  # no error, so "pc" does not count
-            self.fault &= (1 << Fault.as_shape()["pc"].offset) - 1
 
 
 async def pulse(dut, name, value=1):
