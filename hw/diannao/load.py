@@ -306,7 +306,8 @@ class SbLoader(wiring.Component):
     axi : Out(ReadPort)
     write : Out(SbWritePort)
     free : In(range(sb_rows + 1)), rows the NFU gives up in this cycle
-    arrived : Out(1), a row can be read from the next cycle on
+    arrived : Out(1), pulse: a row can be read from the second cycle after this one on; its last
+        piece is written in the next one
     halt : In(1), ask for nothing more and drop what is on its way; a reset must follow
     idle : Out(1), no slot is waiting or in work; while ``halt``, nothing is outstanding at ``axi``
     done : Out(1), pulse: the last beat of a slot came
@@ -395,11 +396,13 @@ class SbLoader(wiring.Component):
         row, piece = Signal.like(self.write.row), Signal.like(self.write.piece)
         m.d.comb += [
             dma.o.ready.eq(1),
+            self.arrived.eq(dma.o.valid & dma.o.payload.last_of_run),
+        ]
+        m.d.sync += [
             self.write.row.eq(row),
             self.write.piece.eq(piece),
             self.write.data.eq(dma.o.payload.data),
             self.write.enable.eq(dma.o.valid),
-            self.arrived.eq(dma.o.valid & dma.o.payload.last_of_run),
         ]
         with m.If(dma.o.valid):
             m.d.sync += piece.eq(piece + 1)

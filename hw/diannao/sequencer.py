@@ -69,7 +69,8 @@ class Sequencer(wiring.Component):
     commit : In, the slot whose words have all come is legal, and stands at ``nest_pc`` in the layer
         ``nest_tag``
     o : Out, stream of Step; combinational from the state, throughput one step per cycle
-    nbin_arrived, sb_arrived : In, elements and rows that became readable in this cycle
+    nbin_arrived, sb_arrived : In, elements and rows for steps that are issued from the next cycle
+        on
     halt : In, issue nothing
     error, code, pc : Out, fault of the nest at ``pc`` (``pc`` is valid while ``busy``)
     busy : Out, a nest is in work; idle : Out, and none is waiting
@@ -263,7 +264,7 @@ class Sequencer(wiring.Component):
         nbin_tail, sb_tail = Signal(range(capacity)), Signal(range(rows))
         nbin_filled = Signal(range(capacity + 1))
         # Each with whether it is outside its buffer.
-        outside, moved_to = {}, {}
+        outside = {}
         for place, base, least, most in (
             (nbin_end, Mux(starting, config.ti, nbin_end - nbin_free), config.ti, capacity),
             (sb, Mux(starting, 0, sb - sb_free), 0, rows - 1),
@@ -272,7 +273,7 @@ class Sequencer(wiring.Component):
         ):
             name = place.name.removesuffix("_end")
             outside[name] = Signal(name=f"{name}_outside", reset_less=True)
-            moved_to[name] = moved = Signal.like(place, name=f"{name}_moved")
+            moved = Signal.like(place, name=f"{name}_moved")
             m.d.comb += moved.eq(base + moves[name])
             with m.If(move):
                 m.d.sync += [place.eq(moved), outside[name].eq(_is_outside(moved, least, most))]
@@ -322,15 +323,17 @@ class Sequencer(wiring.Component):
             # Whether a row that is read has come is in a register; it may come in the cycle before.
             sb_filled = Signal(range(rows + 1))
             came = self.sb_arrived  # known late
-            sb_left = Signal(signed(len(sb_filled) + 1))
+            # The following step's row, counted from the tail as it is now.
+            sb_next = Signal(signed(len(sb) + 1))
             sb_short = Signal(reset_less=True)
-            m.d.comb += sb_left.eq(sb_filled - Mux(self.busy, sb_free, 0))
+            sb_passed = Mux(self.busy, sb_free, 0)
+            m.d.comb += sb_next.eq(Mux(starting, sb_passed, sb) + moves["sb"])
             m.d.sync += [
-                sb_filled.eq(Mux(issue, sb_left + came, sb_filled + came)),
+                sb_filled.eq(Mux(issue, sb_filled - sb_free + came, sb_filled + came)),
                 sb_short.eq(
                     Mux(
                         move,
-                        (moved_to["sb"] >= sb_left) & ~(came & (moved_to["sb"] == sb_left)),
+                        (sb_next >= sb_filled) & ~(came & (sb_next == sb_filled)),
                         (sb >= sb_filled) & ~(came & (sb == sb_filled)),
                     )
                 ),

@@ -32,22 +32,26 @@ class Bench(LoaderBench):
         return {"descriptor": descriptor}
 
     async def consume(self, slots, act):
-        """Be the NFU: read the oldest row and free some, when ``act()`` says so."""
+        """Be the NFU: read the oldest row and free some, when ``act()`` says so.
+
+        The next step is issued in the cycle after a row arrived, and reads it one later.
+        """
         dut = self.dut
         expected = [run.tobytes() for slot in slots for run in self.run_bytes(slot["descriptor"])]
-        arrived = tail = 0
+        arrived = readable = tail = 0
         reading = deque()
         cycle = 0
         dut.read.value = 1
         while tail < len(expected) or reading:
             freed = 0
-            if arrived > tail and (arrived == len(expected) or act(arrived - tail)):
+            if readable > tail and (arrived == len(expected) or act(arrived - tail)):
                 freed = 1
                 dut.row.value = tail % ROWS
                 reading.append((cycle + 1, expected[tail]))
             dut.free.value = freed
             await RisingEdge(dut.clk)
             tail += freed
+            readable = arrived
             if dut.arrived.value == 1:
                 arrived += 1
                 self.arrivals.append(self.cycle)
