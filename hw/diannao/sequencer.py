@@ -326,10 +326,10 @@ class Sequencer(wiring.Component):
             # The following step's row, counted from the tail as it is now.
             sb_next = Signal(signed(len(sb) + 1))
             sb_short = Signal(reset_less=True)
-            sb_passed = Mux(self.busy, sb_free, 0)
+            sb_passed = Mux(self.busy, sb_free, 0)  # without a nest, nothing defined is at hand
             m.d.comb += sb_next.eq(Mux(starting, sb_passed, sb) + moves["sb"])
             m.d.sync += [
-                sb_filled.eq(Mux(issue, sb_filled - sb_free + came, sb_filled + came)),
+                sb_filled.eq(Mux(issue, sb_filled - sb_passed + came, sb_filled + came)),
                 sb_short.eq(
                     Mux(
                         move,
