@@ -1,9 +1,10 @@
 """From finished output rows to the beats of bursts."""
 
-from amaranth.hdl import C, Module, Mux, Signal, Value, unsigned
+from amaranth.hdl import C, Cat, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ..arith.select import one_of
 from ..memory.rotate import rotate_up
 
 __all__ = ["PlaceLayout", "RowBeatLayout", "RowBeats", "least_rows", "rows_per_burst"]
@@ -116,9 +117,11 @@ class RowBeats(wiring.Component):
         piece = Signal(self._data_width)
         size = Signal(range(count + 1))
         tail = self._row_bytes - (pieces - 1) * count
+        row = Cat(self.row.payload, C(0, self._data_width * pieces - 8 * self._row_bytes))
+        choices = [row.word_select(k, self._data_width) for k in range(pieces)]
         m.d.comb += [
             ending.eq(index == pieces - 1),
-            piece.eq(self.row.payload.word_select(index, self._data_width)),
+            piece.eq(one_of(m, choices, index, "piece") if pieces > 1 else row),
             size.eq(Mux(ending, tail, count)),
         ]
 
