@@ -16,7 +16,7 @@ from sim.execution import Progress
 
 from .catalog import BOARDS, Board
 from .fit import largest
-from .netlist import BEFORE_SYNTHESIS, SYNTHESIS, find_tool, without_collisions
+from .netlist import BEFORE_SYNTHESIS, SYNTHESIS, find_tool, for_synthesis
 from .platform import PlatformTop, check_platform, device_of, family_of
 
 __all__ = ["TimingError", "build_board"]
@@ -84,8 +84,9 @@ def build_board(
         If it is too slow and not ``force``. The report is written all the same.
     """
     begin = time.perf_counter()
-    platform = without_collisions(board.make_platform())
+    platform = board.make_platform()
     family = family_of(platform)
+    for_synthesis(platform, family)
     check_platform(board, platform)
     environment = os.environ | _tools(family)
     progress(f"generating {board.name}")

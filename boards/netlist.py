@@ -12,12 +12,13 @@ from typing import Any
 from amaranth.back import rtlil  # pyright: ignore[reportAttributeAccessIssue]  (no stub)
 from amaranth.lib import wiring
 
+from hw.arith.accumulator import CCU2C
 from hw.errors import UserError
 from hw.memory.ram import UNDEFINED_COLLISIONS
 
 __all__ = [
-    "BEFORE_SYNTHESIS", "SYNTHESIS", "cells_by_module", "cells_of", "find_tool", "module_of",
-    "synthesise", "without_collisions",
+    "BEFORE_SYNTHESIS", "SYNTHESIS", "cells_by_module", "cells_of", "find_tool",
+    "for_synthesis", "module_of", "synthesise",
 ]  # fmt: skip
 
 SYNTHESIS = {"ice40": "-dsp -device u", "ecp5": "", "gowin": ""}
@@ -103,9 +104,11 @@ def find_tool(tool: str) -> str:
     raise UserError(f"{tool} is missing; install it with: pip install {package}")
 
 
-def without_collisions(platform: Any) -> Any:
-    """``platform``, for which memories are made as ``BEFORE_SYNTHESIS`` expects them."""
+def for_synthesis(platform: Any, family: str) -> Any:
+    """``platform``, told what ``BEFORE_SYNTHESIS`` expects of memories and what ``family`` has."""
     setattr(platform, UNDEFINED_COLLISIONS, True)
+    if family == "ecp5":
+        setattr(platform, CCU2C, True)
     return platform
 
 
@@ -113,8 +116,8 @@ class _NoPlatform:
     """No pins and nothing special."""
 
 
-def _rtlil(component: wiring.Component, name: str) -> str:
-    platform = without_collisions(_NoPlatform())
+def _rtlil(component: wiring.Component, name: str, family: str) -> str:
+    platform = for_synthesis(_NoPlatform(), family)
     return rtlil.convert(component, name=name, platform=platform, emit_src=False)
 
 
@@ -140,7 +143,7 @@ def synthesise(
     """
     yosys = find_tool("yosys")
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "source.il").write_text(_rtlil(component, name))
+    (folder / "source.il").write_text(_rtlil(component, name, family))
     script = (
         "read_rtlil source.il", BEFORE_SYNTHESIS[family],
         *([f"scratchpad -set abc9.D {delay}", _SMALL] if delay else []),

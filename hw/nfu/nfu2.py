@@ -6,8 +6,8 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import enum, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ..arith.accumulator import Accumulator
 from ..arith.aggregate import JoinableAdder, JoinableTree
-from ..arith.carry import sum_or_larger
 from ..arith.pipeline import delay
 from ..arith.select import one_of
 from ..arith.tree import Reduction, ReductionTree
@@ -43,8 +43,8 @@ class Nfu2(wiring.Component):
     cycle is exact whatever the rows. The pipeline advances when the output is empty or accepted.
 
     Latency is ``stages`` advances: the trees' registers, and the partial-sum registers as the last.
-    From three stages on there are registers with operand and base between them. With a single stage
-    the sums leave combinationally behind the trees' registers.
+    From three stages on there is one with the base before these. With a single stage the sums leave
+    combinationally behind the trees' registers.
 
     Parameters
     ----------
@@ -96,8 +96,8 @@ class Nfu2(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        # Registers in front of the accumulation stage. With two and more, its operands are the last
-        # of them: what is added, and what it is added to.
+        # Registers in front of the accumulation stage. From two on, the last of them also hold what
+        # is added to.
         to_accumulate = max(self.stages - 1, 1)
         to_operands = int(to_accumulate > 1)
         advance = Signal()
@@ -116,33 +116,12 @@ class Nfu2(wiring.Component):
             ahead.insert(0, (control, valid))
         control, valid = ahead[0]
 
-        # Adder trees, or what goes around them.
+        # What goes around the adder trees.
         to_trees = to_accumulate - to_operands
         parameters = registered(self.i.payload.parameters, to_trees, "parameters")
         neurons = registered(self.i.payload.neurons, to_trees, "neurons")
-        around = [
-            parameters[n] | neurons[n] if n < min(self.tn, self.ti) else parameters[n]
-            for n in range(self.tn)
-        ]
-        no_mac = Signal()
-        m.d.comb += no_mac.eq(ahead[to_operands + 1][0].op != Op.MAC)
-        inverts = _takes_larger(m, ahead[to_operands][0])
-        operands = Signal(lanes(self.acc_width, self.tn))
+        pooled = min(self.tn, self.ti)
         aggregate = control.shape().aggregate
-        for n in range(0 if aggregate else self.tn):
-            tree = ReductionTree(
-                operation=Reduction.ADD, width=2 * self.width, count=self.ti, stages=to_trees
-            )
-            m.submodules[f"tree_{n}"] = tree
-            m.d.comb += [
-                tree.enable.eq(advance),
-                tree.clear.eq(no_mac),
-                tree.i.eq(self.i.payload.products[n]),
-                operands[n].eq((tree.o | around[n]) ^ inverts.as_signed()),
-            ]
-        if aggregate:
-            self._joinable_trees(m, operands, around, ahead[to_operands][0], to_trees, advance)
-        operands = registered(operands, to_operands, "operands")
 
         # Memories, read one advance before the base is chosen.
         sums = Signal.like(self.o.payload.sums)
@@ -161,7 +140,7 @@ class Nfu2(wiring.Component):
             bias.read.eq(advance & reading_valid & from_bias),
             bias.write_row.eq(control.bias),
             bias.write.eq(advance & valid & (control.op == Op.BIAS)),
-            *(bias.write_data[n].eq(operands[n]) for n in range(self.tn)),
+            *(bias.write_data[n].eq(sums[n]) for n in range(self.tn)),
             self.partial.read_row.eq(reading.row),
             self.partial.read.eq(advance & reading_valid & ~from_bias & ~from_nothing),
             self.partial.write_row.eq(control.row),
@@ -195,32 +174,42 @@ class Nfu2(wiring.Component):
         if to_operands:
             base = registered(base, 1, "base")
 
-        # Accumulation. One adder per output makes the sum, or the difference that tells which is
-        # larger; the operand has been inverted for it.
-        takes_larger = _takes_larger(m, control)
-        for n in range(0 if aggregate else self.tn):
-            total = Signal(self.acc_width + 4, name=f"total_{n}")
-            choice = Cat(total[-1], total[-3])
-            # Only neurons are compared: above their bits an operand is its sign.
-            low, high = slice(0, self.width), slice(self.width, self.acc_width)
-            chosen_low = Mux(takes_larger, base[n][low], total[low])
-            m.d.comb += [
-                total.eq(sum_or_larger(base[n], operands[n], takes_larger)),
-                sums[n].eq(
-                    Cat(
-                        Mux(choice[1], ~operands[n][low], chosen_low),
-                        one_of(m, [total[high], base[n][high]], choice, f"high_{n}"),
-                    )
-                ),
+        # Adder trees and accumulation.
+        if aggregate:
+            operands = Signal(lanes(self.acc_width, self.tn))
+            around = [
+                parameters[n] | neurons[n] if n < pooled else parameters[n] for n in range(self.tn)
             ]
-        for first in range(0, self.tn if aggregate else 0, 2):
-            m.submodules[f"adder_{first // 2}"] = adder = JoinableAdder(width=self.acc_width)
-            m.d.comb += [adder.joined.eq(joins(control)), adder.larger.eq(takes_larger)]
-            for a in range(2):
+            self._joinable_trees(m, operands, around, ahead[to_operands][0], to_trees, advance)
+            operands = registered(operands, to_operands, "operands")
+            self._joinable_adders(m, operands, base, sums, control)
+        else:
+            no_mac, larger = Signal(), Signal()
+            m.d.comb += [
+                no_mac.eq(ahead[1][0].op != Op.MAC),
+                larger.eq(_takes_larger(ahead[to_operands][0])),
+            ]
+            for n in range(self.tn):
+                tree = ReductionTree(
+                    operation=Reduction.ADD, width=2 * self.width, count=self.ti,
+                    stages=to_accumulate,
+                )  # fmt: skip
+                accumulator = Accumulator(
+                    width=self.width, acc_width=self.acc_width, stages=to_operands
+                )
+                m.submodules[f"tree_{n}"] = tree
+                m.submodules[f"accumulator_{n}"] = accumulator
                 m.d.comb += [
-                    adder.a[a].eq(base[first + a]),
-                    adder.b[a].eq(operands[first + a]),
-                    sums[first + a].eq(adder.o[a]),
+                    tree.enable.eq(advance),
+                    tree.clear.eq(no_mac),
+                    tree.i.eq(self.i.payload.products[n]),
+                    accumulator.enable.eq(advance),
+                    accumulator.word.eq(parameters[n]),
+                    accumulator.neuron.eq(neurons[n] if n < pooled else 0),
+                    accumulator.larger.eq(larger),
+                    accumulator.base.eq(base[n]),
+                    accumulator.tree.eq(tree.o),
+                    sums[n].eq(accumulator.o),
                 ]
         with m.If(advance & valid):
             m.d.sync += latest.eq(sums)
@@ -256,6 +245,19 @@ class Nfu2(wiring.Component):
                 with m.If(~joins(control)):
                     m.d.comb += operands[first + a].eq(Mux(is_mac, tree.o[a], around[first + a]))
 
+    def _joinable_adders(self, m: Module, operands, base, sums, control):
+        """Pairs of accumulators, or those of twice the width."""
+        for first in range(0, self.tn, 2):
+            adder = JoinableAdder(width=self.acc_width)
+            m.submodules[f"adder_{first // 2}"] = adder
+            m.d.comb += [adder.joined.eq(joins(control)), adder.larger.eq(_takes_larger(control))]
+            for a in range(2):
+                m.d.comb += [
+                    adder.a[a].eq(base[first + a]),
+                    adder.b[a].eq(operands[first + a]),
+                    sums[first + a].eq(adder.o[a]),
+                ]
+
     def _joinable_base(self, m: Module, base, control):
         """``base``, in which two words of the bias row are one for joined outputs."""
         joined = Signal.like(base, name="joined_base")
@@ -276,11 +278,9 @@ def joins(control) -> Value:
     return control.joined & (control.op != Op.BIAS) & (control.op != Op.TABLE)
 
 
-def _takes_larger(m: Module, control) -> Signal:
+def _takes_larger(control) -> Value:
     """Whether a step's result is the larger of operand and base, not their sum."""
-    takes_larger = Signal()
-    m.d.comb += takes_larger.eq((control.op == Op.MAX) & ~control.first)
-    return takes_larger
+    return (control.op == Op.MAX) & ~control.first
 
 
 def _parks(m: Module, control, valid: Value) -> Signal:

@@ -54,7 +54,7 @@ class Nfu:
         sums = self._sums(nest, neurons, rows)
         if nest.slot.source == NfuIn.NBOUT:
             parked = np.stack([self._parked.pop(line) for line in lines.tolist()])
-            sums = np.maximum(parked, sums) if nest.slot.op == Op.MAX else parked + sums
+            sums = self._larger(parked, sums, pc) if nest.slot.op == Op.MAX else parked + sums
         elif nest.slot.op == Op.MAC:
             sums += self._bias(nest, pc)
         low, high = bounds(self._config.acc_width)
@@ -68,6 +68,16 @@ class Nfu:
             self._parked.update(zip(lines.tolist(), sums, strict=True))
             return self._no_outputs
         return self._finish(sums, nest, pc)
+
+    def _larger(self, parked: np.ndarray, sums: np.ndarray, pc: int) -> np.ndarray:
+        """The larger ones of partial sums, which must be neurons here, and ``sums``."""
+        low, high = bounds(self._config.width)
+        if parked.min() < low or parked.max() > high:
+            raise ExecutionError(
+                pc, f"MAX compares neurons, and partial sums only if they fit {self._config.width} "
+                "bits"
+            )  # fmt: skip
+        return np.maximum(parked, sums)
 
     # Parameters
 

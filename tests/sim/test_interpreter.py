@@ -390,6 +390,17 @@ def test_parked_sums_are_not_overwritten():
     assert "row 3 of NBout still holds parked partial sums" in str(failure(machine))
 
 
+def test_only_neurons_are_compared():
+    machine, _, _ = new_machine()
+    source = machine.place(np.full(4, 20000))
+    twice = [Loop(count=2, reduce=True)]
+    machine.emit(
+        nbin=NbinLoad(Runs(source, 8)), nfu=nest(Op.SUM, twice, target=NfuOut.NBOUT, nbout=3)
+    )
+    machine.emit(nfu=nest(Op.MAX, source=NfuIn.NBOUT, nbout=3))
+    assert "partial sums only if they fit 16 bits" in str(failure(machine))
+
+
 def test_activation_needs_a_table():
     machine = Handmade(CONFIGS[0])
     machine.emit(nbin=NbinLoad(Runs(0, 8)), nfu=nest(Op.MAX))

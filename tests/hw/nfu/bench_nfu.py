@@ -60,11 +60,9 @@ async def accumulates_without_bubbles(dut, distance):
     for row in stimulus.table():
         steps += [row, *stimulus.biases([0] * (CONFIG["interval"] - 1))]
     for k in range(60):
-        step = stimulus.data()
-        step.row = k % min(distance, SHAPE.nbout_rows)
-        step.first = int(k < distance or stimulus.rng.random() < 0.1)
-        step.last = int(k % 7 == 6 and not step.first)
-        steps.append(step)
+        first = k < distance or stimulus.rng.random() < 0.1
+        row = k % min(distance, SHAPE.nbout_rows)
+        steps.append(stimulus.data(row, first=first, last=k % 7 == 6 and not first))
     await begin(dut)
     dut.o__ready.value = 1
     reference = Reference(SHAPE)

@@ -148,6 +148,8 @@ class Stimulus:
         self.shape = shape
         self.rng = random.Random(seed)
         self.parked: set[int] = set()
+        self.neurons: set[int] = set()
+        """Rows whose partial sums are neurons, and so can be compared with some."""
 
     def value(self, width: int) -> int:
         low, high = bounds(width)
@@ -179,16 +181,25 @@ class Stimulus:
             Step(Op.TABLE, words=words[k : k + shape.tn]) for k in range(0, len(words), shape.tn)
         ]
 
-    def data(self, near: int | None = None) -> Step:
+    def data(
+        self, near: int | None = None, first: bool | None = None, last: bool | None = None
+    ) -> Step:
         """A MAC, MAX or SUM; on row ``near``, or on a random one."""
         shape, rng = self.shape, self.rng
         row = rng.randrange(shape.nbout_rows) if near is None else near
-        first = row not in self.parked or rng.random() < 0.3
-        last = rng.random() < 0.4
+        if first is None:
+            first = row not in self.parked or rng.random() < 0.3
+        if last is None:
+            last = rng.random() < 0.4
+        op = rng.choice((Op.MAC, Op.MAC, Op.MAX, Op.SUM))
+        if not first and (row in self.neurons or op is Op.MAX):
+            # Chains of maxima are long enough to go through all that keeps sums.
+            op = Op.MAX if row in self.neurons and rng.random() < 0.8 else Op.MAC
         if not last:
             self.parked.add(row)
+            (self.neurons.add if op is Op.MAX else self.neurons.discard)(row)
         return Step(
-            rng.choice((Op.MAC, Op.MAC, Op.MAX, Op.SUM)),
+            op,
             first=int(first),
             last=int(last),
             row=row,

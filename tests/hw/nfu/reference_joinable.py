@@ -160,8 +160,10 @@ class Stimulus(reference.Stimulus):
     def biases(self, rows) -> list[reference.Step]:
         return [Step(**vars(step)) for step in super().biases(rows)]
 
-    def data(self, near: int | None = None) -> Step:
-        plain = super().data(near)
+    def data(
+        self, near: int | None = None, first: bool | None = None, last: bool | None = None
+    ) -> Step:
+        plain = super().data(near, first, last)
         step = Step(**vars(plain), half=self.rng.randrange(2), joined=int(self.rng.random() < 0.5))
         if step.last:
             step.joined = int(self.wide_tables)
