@@ -117,11 +117,11 @@ BOARDS: dict[str, Board] = {
                 bias_rows=16, operand_stages=5, nfu2_stages=5, nfu3_stages=10, nfu3_lanes=2,
                 paced=True, nbin_port=32, sb_port=32, nbout_port=32, cp_port=32,
                 shared_port=True, address_width=25, outstanding=4, burst=32, burst_cycles=2,
-                nbin_fifo=32, instruction_buffer=1024, queue=2,
+                nbin_fifo=32, instruction_buffer=1024, queue=0,
             ),
             memory=_sdram,
             memory_text="32 MiB SDRAM",
-            clock=75_000_000,
+            clock=80_000_000,
             loader="ulx3s",
             # Long paths weigh more than the length of the NFU's many wires.
             placer="--placer-heap-timingweight 30 --placer-heap-critexp 4",
