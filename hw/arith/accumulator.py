@@ -8,6 +8,7 @@ from amaranth.hdl import C, Cat, Const, Instance, Module, Mux, Signal, Value, Va
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from ..cells import cell
 from .pipeline import delay
 
 __all__ = ["CCU2C", "Accumulator"]
@@ -74,6 +75,12 @@ class Accumulator(wiring.Component):
             }
         )
 
+    @property
+    def cell_name(self) -> str:
+        """Name of the cell, which says everything about its content."""
+        return f"accumulator_{self.width}_{len(self.o)}_{self.stages}"
+
+    @cell
     def elaborate(self, platform) -> Module:
         m = Module()
         width = self.width
