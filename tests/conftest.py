@@ -23,7 +23,14 @@ def pytest_addoption(parser):
 def pytest_generate_tests(metafunc):
     if "simulator" in metafunc.fixturenames:
         chosen = metafunc.config.getoption("simulator") or list(SIMULATORS)
-        metafunc.parametrize("simulator", chosen)
+        large = metafunc.definition.get_closest_marker("large") is not None
+        metafunc.parametrize(
+            "simulator",
+            [
+                pytest.param(name, marks=pytest.mark.slow if large and name == "verilator" else ())
+                for name in chosen
+            ],
+        )
 
 
 @pytest.fixture

@@ -25,6 +25,7 @@ def run(bench, name, chip, data_width, clock=CLOCK, **config):
     )  # fmt: skip
 
 
+@pytest.mark.large
 @pytest.mark.parametrize(("data_width", "chip"), [(32, ODD), (64, SMALL)])
 def test_sdram(bench, data_width, chip):
     """With refreshes eight times as often as needed."""

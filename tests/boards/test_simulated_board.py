@@ -111,6 +111,7 @@ def test_digits_on_the_icebreaker():
     running.close()
 
 
+@pytest.mark.slow
 def test_digits_on_the_tang_nano():
     """The network, its tensors and its program fit into 34 KiB, and every tensor equals golden."""
     running = simulate_board(find_board("tang-nano-9k"))

@@ -20,6 +20,7 @@ def crops():
         yield made
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RTL)
 def test_crops_on_rtl(crops, name):
     (cut, rtl), _ = crops.measure(LAYERS[name]).runs

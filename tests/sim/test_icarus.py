@@ -27,7 +27,7 @@ SHARED = Config(
     ("config", "memory"),
     [
         (CONFIGS["tiny"], MemorySettings(latency=9)),
-        (SHARED, MemorySettings(latency=20, bandwidth=3)),
+        pytest.param(SHARED, MemorySettings(latency=20, bandwidth=3), marks=pytest.mark.slow),
     ],
     ids=["separate", "shared"],
 )

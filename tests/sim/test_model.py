@@ -37,17 +37,19 @@ RUNS = [
     (CONFIGS["tiny"], 1, 255),
     (CONFIGS["tiny"], 100, 255),
     (CONFIGS["tiny"], 7, 16),
-    (SMALL["odd-3x5"], 40, 20),
     (SMALL["shared-4x4-8bit"], 1, 255),
     (SMALL["shared-4x4-8bit"], 60, 16),
-    (SMALL["tall-5x2-8bit"], 20, 16),
     (SMALL["least-2x4-8bit"].replace(name="without-queues", counters=True), 2, 4),
     (SMALL["single"], 10, 17),
-    (WIDE, 200, 255),
-    (WIDE, 25, 33),
     (SMALL_BOARD, 2, 4),
     (SMALL["engine-3x5-8bit"], 30, 3),
     (SMALL["engine-4x3"], 1, 12),
+]
+MORE_RUNS = [
+    (SMALL["odd-3x5"], 40, 20),
+    (SMALL["tall-5x2-8bit"], 20, 16),
+    (WIDE, 200, 255),
+    (WIDE, 25, 33),
     (ENGINE_64, 40, 16),
 ]
 
@@ -165,8 +167,8 @@ def check(found: list[Result]) -> None:
 
 @pytest.mark.parametrize(
     ("config", "latency", "bandwidth"),
-    RUNS,
-    ids=[f"{config.name}-{latency}-{bandwidth}" for config, latency, bandwidth in RUNS],
+    [*RUNS, *(pytest.param(*run, marks=pytest.mark.slow) for run in MORE_RUNS)],
+    ids=[f"{config.name}-{latency}-{bandwidth}" for config, latency, bandwidth in RUNS + MORE_RUNS],
 )
 def test_small_layers_match_rtl(config, latency, bandwidth):
     """Ten layers on each system."""

@@ -238,8 +238,8 @@ def test_runs_are_those_of_the_loops(tmp_path, apart):
         (32, 16, False),
         (64, 64, True),
         (1024, 9000, False),  # a page is less than 256 beats
-        (16, 1024, False),  # 256 beats are less
-        (128, 600, False),  # no power of two
+        pytest.param(16, 1024, False, marks=pytest.mark.slow),  # 256 beats are less
+        pytest.param(128, 600, False, marks=pytest.mark.slow),  # no power of two
     ],
     ids=["short", "aligned", "page", "beats", "odd"],
 )

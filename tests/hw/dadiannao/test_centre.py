@@ -17,6 +17,7 @@ SHAPES = {
 }  # fmt: skip
 
 
+@pytest.mark.large
 @pytest.mark.parametrize("shape", ["tiny", pytest.param("odd", marks=pytest.mark.slow)])
 def test_centre(bench, shape):
     config = CONFIGS["dadiannao-tiny"].replace(**SHAPES[shape])

@@ -33,11 +33,13 @@ TRAINING_TILES = [
 ]  # fmt: skip
 
 
+@pytest.mark.large
 @pytest.mark.parametrize("config", TRAINING_TILES, ids=lambda config: config.name)
 def test_modes(bench, config):
     bench(Tile(config=config), "tile", "tests.hw.dadiannao.bench_tile_modes", asdict(config))
 
 
+@pytest.mark.large
 @pytest.mark.parametrize("config", TILES, ids=lambda config: config.name)
 def test_tile(bench, config):
     bench(

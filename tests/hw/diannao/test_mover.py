@@ -27,6 +27,7 @@ WORDS = Config(
 WIDE_WORDS = WIDE.replace(name="wide-words", tn=5, ti=3, width=16, nbin_rows=14)
 
 
+@pytest.mark.large
 @pytest.mark.parametrize("config", [LEAST, WIDE, WORDS, WIDE_WORDS], ids=lambda config: config.name)
 def test_mover(bench, config):
     bench(Mover(config=config), "mover", "tests.hw.diannao.bench_mover", asdict(config))

@@ -13,6 +13,7 @@ PARAMETERS = {
 }  # fmt: skip
 
 
+@pytest.mark.large
 @pytest.mark.parametrize("name", [pytest.param("2x2", marks=pytest.mark.slow), "3x2"])
 def test_mesh(bench, name):
     parameters = PARAMETERS[name]

@@ -6,6 +6,7 @@ from hw.mesh.config import MeshConfig
 from hw.mesh.router import Router
 
 
+@pytest.mark.large
 @pytest.mark.parametrize(
     "parameters",
     [

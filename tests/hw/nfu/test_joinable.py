@@ -9,6 +9,7 @@ NAMES = ("tn", "ti", "width", "multiplier", "nfu1_stages", "nfu2_stages", "nfu3_
 CASES = [(4, 4, 16, "dsp", 3, 3, 3), (2, 2, 8, "array", 1, 1, 1)]
 
 
+@pytest.mark.large
 @pytest.mark.parametrize("case", CASES, ids=lambda case: "-".join(map(str, case)))
 def test_joinable(bench, case):
     chosen = dict(zip(NAMES, case, strict=True))
