@@ -42,19 +42,20 @@ _DEVICES = {
 }
 """What devices have, as nextpnr counts it."""
 
+_BASE = ("base",)
 _GROWS = {
-    ("products",): ("nfu1",),
-    ("products", "outputs"): ("nfu", "nfu2", "core"),
-    ("activations", "outputs"): ("nfu3",),
+    ("base", "products"): ("nfu1",),
+    ("base", "products", "outputs"): ("nfu", "nfu2", "core"),
+    ("base", "activations", "outputs"): ("nfu3",),
     ("inputs",): ("nbin",),
-    ("inputs", "synapses"): ("operands",),
-    ("synapses",): ("sb", "sb_loader"),
-    ("outputs",): ("nbout", "store", "o__payload"),
-    ("outputs", "synapses"): ("mover",),
+    ("base", "inputs", "synapses"): ("operands",),
+    ("base", "synapses"): ("sb", "sb_loader"),
+    ("base", "outputs"): ("nbout", "store", "o__payload"),
+    ("base", "outputs", "synapses"): ("mover",),
 }
-"""What modules grow with, besides a constant; all others are as large in every core. Where two
-modules meet, it is chance which of them a LUT is named after, so modules that grow with the same
-numbers are counted as one."""
+"""What modules grow with, besides their base; all others are nothing but a base, the same in every
+core. NBin is nothing but banks. Where two modules meet, it is chance which of them a LUT is named
+after, so modules that grow with the same numbers are counted as one."""
 
 _Cells = dict[str, dict[str, int]]
 _Samples = Sequence[tuple[Config, _Cells]]
@@ -62,13 +63,14 @@ _Samples = Sequence[tuple[Config, _Cells]]
 
 def _features(config: Config, growth: tuple[str, ...]) -> list[float]:
     sizes = {
+        "base": 1.0,
         "products": config.tn * config.ti * config.width,
         "synapses": config.sb_row_bits,
         "inputs": config.nbin_banks * config.width,
         "outputs": config.tn * config.width,
         "activations": config.activation_lanes * config.width**2,
     }
-    return [1.0, *(sizes[size] for size in growth)]
+    return [sizes[size] for size in growth]
 
 
 def _by_growth(cells: _Cells, kind: str) -> dict[tuple[str, ...], int]:
@@ -76,7 +78,7 @@ def _by_growth(cells: _Cells, kind: str) -> dict[tuple[str, ...], int]:
     growth = {module: sizes for sizes, modules in _GROWS.items() for module in modules}
     total: Counter[tuple[str, ...]] = Counter()
     for module, counts in cells.items():
-        total[growth.get(module, ())] += counts.get(kind, 0)
+        total[growth.get(module, _BASE)] += counts.get(kind, 0)
     return total
 
 
