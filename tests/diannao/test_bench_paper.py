@@ -29,6 +29,7 @@ def test_crops_on_rtl(crops, name):
     assert rtl.efficiency >= RTL[name]
 
 
+@pytest.mark.slow
 def test_the_peers_classifier():
     """Short and by nature without a crop; the bus alone takes 65,664 cycles."""
     with Bench(CORE) as bench:
